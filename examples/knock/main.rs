@@ -1,0 +1,43 @@
+//! The tool: without a command it walks over a recorded room; with one it answers JSON lines.
+
+mod commands;
+mod walk;
+
+use std::io;
+use std::process::ExitCode;
+
+const USAGE: &str = "usage: knock [COMMAND]
+
+Without a command: a walk over a recorded room.
+With one: reads JSON lines from standard input, writes one JSON line for each.
+
+  authorize        room_version, state, event   -> may this membership event happen?
+  stripped-state   room_version, state, user_id -> what somebody outside the room is shown
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let done = match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        [] => walk::walk(&mut io::stdout().lock()).map(|()| true),
+        ["authorize"] => commands::answer(commands::authorize),
+        ["stripped-state"] => commands::answer(commands::stripped_state),
+        ["help" | "--help" | "-h"] => {
+            print!("{USAGE}");
+            Ok(true)
+        }
+        _ => {
+            eprint!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        // Whoever reads our output has seen enough of it.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("knock: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

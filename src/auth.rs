@@ -1,0 +1,153 @@
+//! The decision: may this membership change happen in this room?
+//!
+//! [`authorize`] decides by the rules that depend on the room's state, from whatever state the host hands in;
+//! [`CompiledRoom`] does the same for many events of one room. [`check_state_independent`] has the rules that depend on
+//! the event and what it refers to. An event that comes from another server has to pass both, the former more than
+//! once: <https://spec.matrix.org/v1.19/server-server-api/#checks-performed-on-receipt-of-a-pdu>
+//!
+//! In scope are all events of type `m.room.member`. Everything else is an error here, not a refusal.
+//!
+//! # Examples
+//!
+//! ```
+//! use matrix_knock::RoomVersion;
+//! use matrix_knock::auth::may;
+//! use matrix_knock::event::{Membership, Pdu, Proposal};
+//!
+//! let create = r#"{"type":"m.room.create","state_key":"","sender":"@alice:a.example","content":{}}"#;
+//! let join_rules =
+//!     r#"{"type":"m.room.join_rules","state_key":"","sender":"@alice:a.example","content":{"join_rule":"knock"}}"#;
+//! let state = [Pdu::parse(create)?, Pdu::parse(join_rules)?];
+//!
+//! let knock = Proposal::of_oneself("@kay:b.example", Membership::Knock);
+//! assert!(may(RoomVersion::V11, &knock, &state).is_ok());
+//!
+//! let join = Proposal::of_oneself("@kay:b.example", Membership::Join);
+//! let refused = may(RoomVersion::V11, &join, &state).unwrap_err();
+//! assert_eq!(refused.to_string(), "rule 4.3.7 of room version 11: the join rule does not let the user join");
+//! # Ok::<(), matrix_knock::event::PduError>(())
+//! ```
+
+mod compiled;
+mod facts;
+mod independent;
+mod member;
+mod power_levels;
+mod rule;
+mod selection;
+
+pub use self::compiled::CompiledRoom;
+use self::facts::StateFacts;
+pub use self::independent::{AuthEvent, Evidence, Standing, StateIndependent, check_state_independent};
+pub use self::rule::{Rejection, Rule};
+pub use self::selection::Selection;
+use crate::event::{Event, Membership, NoVerifier, Proposal, Verify, content};
+use crate::room_version::RoomVersion;
+use crate::state::RoomState;
+
+/// Why [`authorize`] does not allow an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum AuthorizeError {
+    /// The event is not of type `m.room.member`: this crate does not decide on it, and has not refused it.
+    #[error("not an `m.room.member` event")]
+    NotAMemberEvent,
+    /// A rule of the specification refuses the event.
+    #[error(transparent)]
+    Rejected(#[from] Rejection),
+}
+
+impl AuthorizeError {
+    /// The refusal, if it is one.
+    #[must_use]
+    pub const fn rejection(&self) -> Option<Rejection> {
+        match self {
+            Self::NotAMemberEvent => None,
+            Self::Rejected(rejection) => Some(*rejection),
+        }
+    }
+}
+
+/// Proof that an event passed [`authorize`] or [`CompiledRoom::authorize`]. It is made nowhere else.
+#[derive(Debug)]
+pub struct Authorized<'e, E: ?Sized> {
+    event: &'e E,
+    version: RoomVersion,
+    membership: Membership,
+}
+
+impl<'e, E: ?Sized> Authorized<'e, E> {
+    /// The event that is allowed.
+    #[must_use]
+    pub const fn event(&self) -> &'e E {
+        self.event
+    }
+
+    /// The room version by whose rules it is allowed.
+    #[must_use]
+    pub const fn version(&self) -> RoomVersion {
+        self.version
+    }
+
+    /// What the event makes the membership.
+    #[must_use]
+    pub const fn membership(&self) -> Membership {
+        self.membership
+    }
+}
+
+impl<E: ?Sized> Clone for Authorized<'_, E> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<E: ?Sized> Copy for Authorized<'_, E> {}
+
+/// Decides by the rules that depend on the state of the room.
+///
+/// The answer is for this state: the one before the event, the one that its `auth_events` make, or the current one.
+/// Reads at most the entries that [`Selection::state`] names, and allocates nothing unless a user ID or a third-party
+/// invite in the events is written with escapes or has to be verified. `verifier` is asked about third-party invites
+/// only.
+///
+/// # Errors
+///
+/// [`AuthorizeError::NotAMemberEvent`] for an event of another type; [`AuthorizeError::Rejected`] with the first rule,
+/// in the order of the specification, that refuses.
+pub fn authorize<'e, E: Event + ?Sized>(
+    version: RoomVersion,
+    event: &'e E,
+    state: &(impl RoomState + ?Sized),
+    verifier: &impl Verify,
+) -> Result<Authorized<'e, E>, AuthorizeError> {
+    check_type(event)?;
+    let facts = StateFacts::new(version, state)?;
+    let membership = member::decide(version, event, &facts, state, verifier)?;
+    Ok(Authorized { event, version, membership })
+}
+
+/// Decides on a change of membership that nobody has made an event of yet: could this user do it now?
+///
+/// # Errors
+///
+/// The first rule, in the order of the specification, that would refuse.
+///
+/// # Examples
+///
+/// See the [module's](self).
+pub fn may<'p>(
+    version: RoomVersion,
+    proposal: &'p Proposal<'p>,
+    state: &(impl RoomState + ?Sized),
+) -> Result<Authorized<'p, Proposal<'p>>, Rejection> {
+    let facts = StateFacts::new(version, state)?;
+    let membership = member::decide(version, proposal, &facts, state, &NoVerifier)?;
+    Ok(Authorized { event: proposal, version, membership })
+}
+
+fn check_type(event: &(impl Event + ?Sized)) -> Result<(), AuthorizeError> {
+    match event.event_type() {
+        content::MEMBER => Ok(()),
+        _ => Err(AuthorizeError::NotAMemberEvent),
+    }
+}

@@ -1,0 +1,154 @@
+//! A room whose create event, join rules and power levels are read once, for many decisions.
+
+use std::collections::HashMap;
+
+use super::facts::{Facts, StateFacts, same_domain};
+use super::power_levels::Powers;
+use super::{AuthorizeError, Authorized, Rejection, check_type, member};
+use crate::event::content::create::{additional_creators, creator, federates};
+use crate::event::content::join_rules::JoinRule;
+use crate::event::content::power_levels::{NamedLevels, read};
+use crate::event::{Event, Malformed, Verify, content};
+use crate::id::domain;
+use crate::json::Field;
+use crate::room_version::RoomVersion;
+use crate::state::RoomState;
+
+/// A room ready to decide on many membership events: it has read what does not change between them.
+///
+/// Gives the same verdicts as [`authorize`](super::authorize) over the state that it was compiled from. It has to be
+/// compiled again when one of the events [`COMPILED_FROM`](Self::COMPILED_FROM) changes; memberships and third-party
+/// invites it asks for each time.
+///
+/// # Examples
+///
+/// ```
+/// use matrix_knock::auth::CompiledRoom;
+/// use matrix_knock::event::{Membership, Pdu, Proposal};
+/// use matrix_knock::{NoVerifier, RoomVersion};
+///
+/// let create = r#"{"type":"m.room.create","state_key":"","sender":"@alice:a.example","content":{}}"#;
+/// let rules = r#"{"type":"m.room.join_rules","state_key":"","sender":"@a:a.example","content":{"join_rule":"knock"}}"#;
+/// let state = [Pdu::parse(create)?, Pdu::parse(rules)?];
+///
+/// let room = CompiledRoom::compile(RoomVersion::V12, &state).expect("a room with a create event");
+/// for user in ["@kay:b.example", "@zoe:c.example"] {
+///     let knock = Proposal::of_oneself(user, Membership::Knock);
+///     assert!(room.authorize(&knock, &state, &NoVerifier).is_ok());
+/// }
+/// # Ok::<(), matrix_knock::event::PduError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CompiledRoom {
+    version: RoomVersion,
+    create_event_id: Option<Box<str>>,
+    create_domain: Option<Box<str>>,
+    federates: Result<bool, Malformed>,
+    creator: Option<Box<str>>,
+    /// Since v12: those who stand above every level.
+    privileged: Vec<Box<str>>,
+    join_rule: Result<JoinRule, Malformed>,
+    named: Result<NamedLevels, Malformed>,
+    users: HashMap<Box<str>, Field<i64>>,
+}
+
+impl CompiledRoom {
+    /// The types of the state events (with an empty state key) that a compiled room has read.
+    pub const COMPILED_FROM: [&str; 3] = [content::CREATE, content::JOIN_RULES, content::POWER_LEVELS];
+
+    /// Reads the room. Takes time and memory in proportion to the size of these three events.
+    ///
+    /// # Errors
+    ///
+    /// [`Rule::NoCreateEvent`](super::Rule::NoCreateEvent) if the state has no create event: no event of such a room is
+    /// ever allowed.
+    pub fn compile(version: RoomVersion, state: &(impl RoomState + ?Sized)) -> Result<Self, Rejection> {
+        let rules = version.rules();
+        let facts = StateFacts::new(version, state)?;
+        let create = facts.create();
+
+        let creator = match rules.creator_is_sender {
+            true => Some(create.sender().into()),
+            false => creator(create.content()).map(|creator| creator.text().into()),
+        };
+        let mut privileged = Vec::new();
+        if rules.privileged_creators {
+            privileged.push(create.sender().into());
+            additional_creators(create.content(), |creator| privileged.push(creator.text().into()));
+            privileged.sort_unstable();
+        }
+        let mut users = HashMap::<Box<str>, Field<i64>>::new();
+        let named = match state.event(content::POWER_LEVELS, "") {
+            Some(event) => read(event.content(), rules, |name, level| {
+                users.entry(name.text().into()).or_default().put(level);
+            }),
+            None => {
+                users.extend(creator.clone().map(|creator| (creator, Field::Is(100))));
+                Ok(NamedLevels::default())
+            }
+        };
+        Ok(Self {
+            version,
+            create_event_id: create.event_id().map(Into::into),
+            create_domain: domain(create.sender()).map(Into::into),
+            federates: federates(create.content()),
+            creator,
+            privileged,
+            join_rule: facts.join_rule(),
+            named,
+            users,
+        })
+    }
+
+    /// Decides as [`authorize`](super::authorize) does. `state` is asked for memberships and third-party invites only.
+    ///
+    /// # Errors
+    ///
+    /// As [`authorize`](super::authorize).
+    pub fn authorize<'e, E: Event + ?Sized>(
+        &self,
+        event: &'e E,
+        state: &(impl RoomState + ?Sized),
+        verifier: &impl Verify,
+    ) -> Result<Authorized<'e, E>, AuthorizeError> {
+        check_type(event)?;
+        let membership = member::decide(self.version, event, self, state, verifier)?;
+        Ok(Authorized { event, version: self.version, membership })
+    }
+
+    /// The version that the room was compiled for.
+    #[must_use]
+    pub const fn version(&self) -> RoomVersion {
+        self.version
+    }
+
+    fn is_privileged(&self, user: &str) -> bool {
+        self.privileged.binary_search_by(|creator| (**creator).cmp(user)).is_ok()
+    }
+}
+
+impl Facts for CompiledRoom {
+    fn federates_with(&self, sender: &str) -> Result<bool, Malformed> {
+        if same_domain(self.create_domain.as_deref(), sender) {
+            return Ok(true);
+        }
+        self.federates
+    }
+
+    fn is_create_event(&self, event_id: &str) -> bool {
+        self.create_event_id.as_deref() == Some(event_id)
+    }
+
+    fn is_creator(&self, user: &str) -> bool {
+        self.creator.as_deref() == Some(user)
+    }
+
+    fn join_rule(&self) -> Result<JoinRule, Malformed> {
+        self.join_rule
+    }
+
+    fn powers(&self, users: [&str; 2]) -> Powers {
+        let own = users.map(|user| self.users.get(user).copied().unwrap_or_default());
+        Powers::new(self.named, own, users.map(|user| self.is_privileged(user)))
+    }
+}

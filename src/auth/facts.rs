@@ -1,0 +1,80 @@
+//! What the rules ask of a room beside its memberships.
+
+use super::power_levels::{Powers, is_creator, powers};
+use super::{Rejection, Rule};
+use crate::event::content::create::federates;
+use crate::event::content::join_rules::{JoinRule, join_rule};
+use crate::event::{Event, Malformed, content};
+use crate::id::domain;
+use crate::room_version::{RoomVersion, RoomVersionRules};
+use crate::state::RoomState;
+
+/// Three events of a room, as answers. [`StateFacts`] reads them when asked, a compiled room has read them before.
+pub(super) trait Facts {
+    /// Whether users of the server of this user may take part.
+    fn federates_with(&self, sender: &str) -> Result<bool, Malformed>;
+
+    /// Whether this is the ID of the create event.
+    fn is_create_event(&self, event_id: &str) -> bool;
+
+    /// Whether this user made the room.
+    fn is_creator(&self, user: &str) -> bool;
+
+    /// How people come in. A room without join rules is `invite`.
+    fn join_rule(&self) -> Result<JoinRule, Malformed>;
+
+    /// The power of two users, sender and target, and what the memberships take.
+    fn powers(&self, users: [&str; 2]) -> Powers;
+}
+
+/// The answers from a state.
+pub(super) struct StateFacts<'s, S: RoomState + ?Sized + 's> {
+    state: &'s S,
+    create: S::Event<'s>,
+    rules: &'static RoomVersionRules,
+}
+
+impl<'s, S: RoomState + ?Sized> StateFacts<'s, S> {
+    /// There is nothing to say of a room without a create event.
+    pub(super) fn new(version: RoomVersion, state: &'s S) -> Result<Self, Rejection> {
+        let create = state.event(content::CREATE, "").ok_or(Rejection::new(Rule::NoCreateEvent, version, None))?;
+        Ok(Self { state, create, rules: version.rules() })
+    }
+
+    pub(super) const fn create(&self) -> &S::Event<'s> {
+        &self.create
+    }
+}
+
+impl<S: RoomState + ?Sized> Facts for StateFacts<'_, S> {
+    fn federates_with(&self, sender: &str) -> Result<bool, Malformed> {
+        if same_domain(domain(self.create.sender()), sender) {
+            return Ok(true);
+        }
+        federates(self.create.content())
+    }
+
+    fn is_create_event(&self, event_id: &str) -> bool {
+        self.create.event_id() == Some(event_id)
+    }
+
+    fn is_creator(&self, user: &str) -> bool {
+        is_creator(&self.create, user, self.rules)
+    }
+
+    fn join_rule(&self) -> Result<JoinRule, Malformed> {
+        // DEVIATION: the specification does not say what a room without join rules is. It counts as `invite`, as in
+        // Synapse and gomatrixserverlib.
+        let event = self.state.event(content::JOIN_RULES, "");
+        event.map_or(Ok(JoinRule::Invite), |event| join_rule(event.content(), self.rules))
+    }
+
+    fn powers(&self, users: [&str; 2]) -> Powers {
+        powers(self.state, &self.create, users, self.rules)
+    }
+}
+
+/// Whether the user is of this server. Neither a malformed user ID nor a missing domain is of any.
+pub(super) fn same_domain(server: Option<&str>, user: &str) -> bool {
+    server.is_some() && server == domain(user)
+}

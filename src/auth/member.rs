@@ -1,0 +1,238 @@
+//! The rules of `m.room.member`, one function for each membership, in the order of the specification.
+//!
+//! <https://spec.matrix.org/v1.19/rooms/v12/#authorisation-rules>
+
+use super::facts::Facts;
+use super::{Rejection, Rule};
+use crate::event::content::join_rules::JoinRule;
+use crate::event::content::member::{MemberContent, stored_membership};
+use crate::event::content::third_party_invite::Signed;
+use crate::event::{Event, Malformed, Membership, Verify, content};
+use crate::json::{CanonicalDialect, Field};
+use crate::room_version::RoomVersion;
+use crate::state::RoomState;
+
+/// What a rule says to refuse.
+type Refusal = (Rule, Option<Malformed>);
+
+/// Decides on an event of type `m.room.member`. What it makes the membership, if it is allowed.
+pub(super) fn decide<E, F, S, V>(
+    version: RoomVersion,
+    event: &E,
+    facts: &F,
+    state: &S,
+    verifier: &V,
+) -> Result<Membership, Rejection>
+where
+    E: Event + ?Sized,
+    F: Facts,
+    S: RoomState + ?Sized,
+    V: Verify,
+{
+    let reject = |(rule, malformed): Refusal| Rejection::new(rule, version, malformed);
+    if !readable(Rule::NotFederated, facts.federates_with(event.sender())).map_err(reject)? {
+        return Err(reject((Rule::NotFederated, None)));
+    }
+    let target = event.state_key().ok_or_else(|| reject((Rule::MissingStateKey, None)))?;
+    let content = readable(Rule::MissingMembership, MemberContent::read(event.content())).map_err(reject)?;
+    let change = Change { version, event, sender: event.sender(), target, content, facts, state, verifier };
+    let membership = change.new_membership().map_err(reject)?;
+    let verdict = match membership {
+        Membership::Join => change.join(),
+        Membership::Invite => change.invite(),
+        Membership::Leave => change.leave(),
+        Membership::Ban => change.ban(),
+        Membership::Knock if version.rules().knocking => change.knock(),
+        Membership::Knock => refuse(Rule::UnknownMembership),
+    };
+    verdict.map(|()| membership).map_err(reject)
+}
+
+const fn refuse<T>(rule: Rule) -> Result<T, Refusal> {
+    Err((rule, None))
+}
+
+/// What a rule needs to read; it refuses if that is malformed.
+fn readable<T>(rule: Rule, read: Result<T, Malformed>) -> Result<T, Refusal> {
+    read.map_err(|malformed| (rule, Some(malformed)))
+}
+
+struct Change<'c, E: ?Sized, F, S: ?Sized, V> {
+    version: RoomVersion,
+    event: &'c E,
+    sender: &'c str,
+    target: &'c str,
+    content: MemberContent<'c>,
+    facts: &'c F,
+    state: &'c S,
+    verifier: &'c V,
+}
+
+impl<E, F, S, V> Change<'_, E, F, S, V>
+where
+    E: Event + ?Sized,
+    F: Facts,
+    S: RoomState + ?Sized,
+    V: Verify,
+{
+    fn new_membership(&self) -> Result<Membership, Refusal> {
+        match self.content.membership {
+            Field::Is(Some(membership)) => Ok(membership),
+            Field::Is(None) => refuse(Rule::UnknownMembership),
+            Field::Missing => refuse(Rule::MissingMembership),
+            Field::Malformed => Err((Rule::UnknownMembership, Some(Malformed::Event))),
+        }
+    }
+
+    fn join(&self) -> Result<(), Refusal> {
+        if self.is_first_join() {
+            return Ok(());
+        }
+        if self.sender != self.target {
+            return refuse(Rule::JoinOfAnotherUser);
+        }
+        let before = self.membership(Rule::JoinWhileBanned, self.sender)?;
+        if before == Some(Membership::Ban) {
+            return refuse(Rule::JoinWhileBanned);
+        }
+        let is_inside = matches!(before, Some(Membership::Invite | Membership::Join));
+        match readable(Rule::JoinRule, self.facts.join_rule())? {
+            JoinRule::Invite | JoinRule::Knock if is_inside => Ok(()),
+            JoinRule::Restricted | JoinRule::KnockRestricted if is_inside => Ok(()),
+            JoinRule::Restricted | JoinRule::KnockRestricted => self.join_by_authorization(),
+            JoinRule::Public => Ok(()),
+            JoinRule::Invite | JoinRule::Knock | JoinRule::Unknown => refuse(Rule::JoinRule),
+        }
+    }
+
+    /// The creator of a room joins it right behind the create event, whatever the state is.
+    fn is_first_join(&self) -> bool {
+        self.event.sole_prev_event().is_some_and(|event_id| self.facts.is_create_event(event_id))
+            && self.facts.is_creator(self.target)
+    }
+
+    /// Since v8: a joined user with the power to invite vouches that the joining user fulfills the room's conditions.
+    /// That user's server has signed the event; see [`check_state_independent`](super::check_state_independent).
+    fn join_by_authorization(&self) -> Result<(), Refusal> {
+        const RULE: Rule = Rule::JoinNotAuthorized;
+        let Field::Is(authorizing_user) = self.content.authorizing_user else { return refuse(RULE) };
+        let user = authorizing_user.text();
+        if self.membership(RULE, &user)? != Some(Membership::Join) {
+            return refuse(RULE);
+        }
+        let powers = self.facts.powers([&user, &user]);
+        if readable(RULE, powers.sender)? < readable(RULE, powers.invite())? {
+            return refuse(RULE);
+        }
+        Ok(())
+    }
+
+    fn invite(&self) -> Result<(), Refusal> {
+        match self.content.third_party_invite {
+            Field::Is(third_party_invite) => return self.third_party_invite(third_party_invite),
+            Field::Malformed => return Err((Rule::ThirdPartyInviteUnsigned, Some(Malformed::Event))),
+            Field::Missing => {}
+        }
+        if self.membership(Rule::InviterNotJoined, self.sender)? != Some(Membership::Join) {
+            return refuse(Rule::InviterNotJoined);
+        }
+        let before = self.membership(Rule::InviteOfJoinedOrBanned, self.target)?;
+        if matches!(before, Some(Membership::Join | Membership::Ban)) {
+            return refuse(Rule::InviteOfJoinedOrBanned);
+        }
+        let powers = self.facts.powers([self.sender, self.target]);
+        if readable(Rule::InvitePower, powers.sender)? < readable(Rule::InvitePower, powers.invite())? {
+            return refuse(Rule::InvitePower);
+        }
+        Ok(())
+    }
+
+    /// An invite to somebody who was known by an e-mail address or the like when they were invited.
+    /// The property is present even if it is null.
+    fn third_party_invite(&self, third_party_invite: &str) -> Result<(), Refusal> {
+        if self.membership(Rule::ThirdPartyInviteOfBanned, self.target)? == Some(Membership::Ban) {
+            return refuse(Rule::ThirdPartyInviteOfBanned);
+        }
+        let Some(signed) = Signed::read(third_party_invite) else { return refuse(Rule::ThirdPartyInviteUnsigned) };
+        if matches!(signed.mxid, Field::Missing) || matches!(signed.token, Field::Missing) {
+            return refuse(Rule::ThirdPartyInviteIncomplete);
+        }
+        if !matches!(signed.mxid, Field::Is(mxid) if mxid.is(self.target)) {
+            return refuse(Rule::ThirdPartyInviteOfAnotherUser);
+        }
+        let Field::Is(token) = signed.token else { return refuse(Rule::ThirdPartyInviteUnknown) };
+        let Some(invite) = self.state.event(content::THIRD_PARTY_INVITE, &token.text()) else {
+            return refuse(Rule::ThirdPartyInviteUnknown);
+        };
+        if invite.sender() != self.sender {
+            return refuse(Rule::ThirdPartyInviteOfOtherSender);
+        }
+        let dialect = CanonicalDialect::of(self.version);
+        if !signed.verifies(&invite, dialect, self.verifier) {
+            return refuse(Rule::ThirdPartyInviteSignature);
+        }
+        Ok(())
+    }
+
+    fn leave(&self) -> Result<(), Refusal> {
+        if self.sender == self.target {
+            return self.leave_oneself();
+        }
+        if self.membership(Rule::KickerNotJoined, self.sender)? != Some(Membership::Join) {
+            return refuse(Rule::KickerNotJoined);
+        }
+        let powers = self.facts.powers([self.sender, self.target]);
+        let is_unban = self.membership(Rule::UnbanPower, self.target)? == Some(Membership::Ban);
+        if is_unban && readable(Rule::UnbanPower, powers.sender)? < readable(Rule::UnbanPower, powers.ban())? {
+            return refuse(Rule::UnbanPower);
+        }
+        let sender = readable(Rule::KickPower, powers.sender)?;
+        if sender < readable(Rule::KickPower, powers.kick())? || readable(Rule::KickPower, powers.target)? >= sender {
+            return refuse(Rule::KickPower);
+        }
+        Ok(())
+    }
+
+    fn leave_oneself(&self) -> Result<(), Refusal> {
+        match self.membership(Rule::LeaveFromNothing, self.sender)? {
+            Some(Membership::Invite | Membership::Join) => Ok(()),
+            Some(Membership::Knock) if self.version.rules().knocking => Ok(()),
+            Some(Membership::Knock | Membership::Ban | Membership::Leave) | None => refuse(Rule::LeaveFromNothing),
+        }
+    }
+
+    fn ban(&self) -> Result<(), Refusal> {
+        if self.membership(Rule::BannerNotJoined, self.sender)? != Some(Membership::Join) {
+            return refuse(Rule::BannerNotJoined);
+        }
+        let powers = self.facts.powers([self.sender, self.target]);
+        let sender = readable(Rule::BanPower, powers.sender)?;
+        if sender < readable(Rule::BanPower, powers.ban())? || readable(Rule::BanPower, powers.target)? >= sender {
+            return refuse(Rule::BanPower);
+        }
+        Ok(())
+    }
+
+    fn knock(&self) -> Result<(), Refusal> {
+        match readable(Rule::KnockJoinRule, self.facts.join_rule())? {
+            JoinRule::Knock | JoinRule::KnockRestricted => {}
+            JoinRule::Public | JoinRule::Invite | JoinRule::Restricted | JoinRule::Unknown => {
+                return refuse(Rule::KnockJoinRule);
+            }
+        }
+        if self.sender != self.target {
+            return refuse(Rule::KnockOfAnotherUser);
+        }
+        match self.membership(Rule::KnockMembership, self.sender)? {
+            Some(Membership::Ban | Membership::Invite | Membership::Join) => refuse(Rule::KnockMembership),
+            Some(Membership::Knock | Membership::Leave) | None => Ok(()),
+        }
+    }
+
+    /// The membership of a user in the state, for a rule that refuses if it is malformed. None if the user has none, or
+    /// one that nobody knows.
+    fn membership(&self, rule: Rule, user: &str) -> Result<Option<Membership>, Refusal> {
+        let event = self.state.event(content::MEMBER, user);
+        readable(rule, event.map_or(Ok(None), |event| stored_membership(event.content())))
+    }
+}

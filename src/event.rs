@@ -1,0 +1,135 @@
+//! An event, as the rules see it: a trait that a host implements for its own type, and [`Pdu`], a view over JSON text.
+
+pub(crate) mod content;
+mod pdu;
+mod signature;
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+pub use content::{Malformed, Membership};
+pub use pdu::{MAX_EVENT_TEXT_BYTES, Pdu, PduError};
+#[cfg(feature = "ed25519")]
+pub use signature::Ed25519;
+pub use signature::{NoVerifier, Verify};
+
+/// What the rules read of an event, be it the one to decide on or one of a room's state.
+///
+/// A host implements it for the type that it has; nothing is copied or converted. The values are what the event
+/// says, well-formed or not: the rules find out.
+pub trait Event {
+    /// The `type`.
+    fn event_type(&self) -> &str;
+
+    /// The `state_key`, if it is a state event.
+    fn state_key(&self) -> Option<&str>;
+
+    /// The `sender`, a user ID.
+    fn sender(&self) -> &str;
+
+    /// The `content`, a JSON text.
+    fn content(&self) -> &str;
+
+    /// The `room_id`; none in the create event of a version 12 room.
+    fn room_id(&self) -> Option<&str>;
+
+    /// The ID of the event, if it is known. Asked of the create event, to find out whether a join is the first one,
+    /// and of events that a template refers to.
+    fn event_id(&self) -> Option<&str>;
+
+    /// The ID of the previous event, if there is exactly one in `prev_events`.
+    fn sole_prev_event(&self) -> Option<&str>;
+}
+
+macro_rules! forward {
+    ($($pointer:ty),*) => {$(
+        impl<E: Event + ?Sized> Event for $pointer {
+            fn event_type(&self) -> &str {
+                (**self).event_type()
+            }
+
+            fn state_key(&self) -> Option<&str> {
+                (**self).state_key()
+            }
+
+            fn sender(&self) -> &str {
+                (**self).sender()
+            }
+
+            fn content(&self) -> &str {
+                (**self).content()
+            }
+
+            fn room_id(&self) -> Option<&str> {
+                (**self).room_id()
+            }
+
+            fn event_id(&self) -> Option<&str> {
+                (**self).event_id()
+            }
+
+            fn sole_prev_event(&self) -> Option<&str> {
+                (**self).sole_prev_event()
+            }
+        }
+    )*};
+}
+
+forward!(&E, Box<E>, Rc<E>, Arc<E>);
+
+/// A change of membership that nobody has made an event of yet: for asking whether somebody could.
+///
+/// It is what a user's client would send: no previous event, no authorizing user, no third-party invite.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Proposal<'a> {
+    /// Who would send the event: a user ID.
+    pub sender: &'a str,
+    /// Whose membership would change: a user ID.
+    pub target: &'a str,
+    /// What the membership would be.
+    pub membership: Membership,
+}
+
+impl<'a> Proposal<'a> {
+    /// A change of the sender's own membership.
+    #[must_use]
+    pub const fn of_oneself(user: &'a str, membership: Membership) -> Self {
+        Self { sender: user, target: user, membership }
+    }
+}
+
+impl Event for Proposal<'_> {
+    fn event_type(&self) -> &str {
+        content::MEMBER
+    }
+
+    fn state_key(&self) -> Option<&str> {
+        Some(self.target)
+    }
+
+    fn sender(&self) -> &str {
+        self.sender
+    }
+
+    fn content(&self) -> &str {
+        match self.membership {
+            Membership::Ban => r#"{"membership":"ban"}"#,
+            Membership::Invite => r#"{"membership":"invite"}"#,
+            Membership::Join => r#"{"membership":"join"}"#,
+            Membership::Knock => r#"{"membership":"knock"}"#,
+            Membership::Leave => r#"{"membership":"leave"}"#,
+        }
+    }
+
+    fn room_id(&self) -> Option<&str> {
+        None
+    }
+
+    fn event_id(&self) -> Option<&str> {
+        None
+    }
+
+    fn sole_prev_event(&self) -> Option<&str> {
+        None
+    }
+}

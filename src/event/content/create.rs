@@ -1,0 +1,119 @@
+//! `m.room.create`. <https://spec.matrix.org/v1.19/client-server-api/#mroomcreate>
+
+use super::{Malformed, read_object};
+use crate::json::{Field, Kind, Reader, Str};
+
+pub(crate) const CREATE: &str = "m.room.create";
+
+/// Whether servers other than the creator's may take part.
+///
+/// Only the boolean `false` says no: the specification says nothing of other kinds, and a room that some servers take
+/// part in must not split over one.
+pub(crate) fn federates(content: &str) -> Result<bool, Malformed> {
+    let mut federate = Field::Missing;
+    read_object(content, |key, reader| {
+        if key.is("m.federate") {
+            let bars = reader.kind()? == Kind::False;
+            reader.skip()?;
+            federate.put(Field::Is(!bars));
+        } else {
+            reader.skip()?;
+        }
+        Ok(())
+    })
+    .map_err(|_| Malformed::Create)?;
+    match federate {
+        Field::Missing => Ok(true),
+        Field::Is(federates) => Ok(federates),
+        Field::Malformed => Err(Malformed::Create),
+    }
+}
+
+/// The `creator` of a room of version 1 to 10. None if it is no string: such a creator is nobody.
+pub(crate) fn creator(content: &str) -> Option<Str<'_>> {
+    let mut creator = Field::Missing;
+    let read = read_object(content, |key, reader| {
+        if key.is("creator") {
+            creator.put(reader.string_field()?);
+        } else {
+            reader.skip()?;
+        }
+        Ok(())
+    });
+    match (read, creator) {
+        (Ok(()), Field::Is(creator)) => Some(creator),
+        _ => None,
+    }
+}
+
+/// Calls `each` for every string in `additional_creators` (v12). Anything else in there is passed over: an event with
+/// it is never accepted as a create event, so this is about rooms that could not be.
+pub(crate) fn additional_creators<'a>(content: &'a str, mut each: impl FnMut(Str<'a>)) {
+    let mut creators = Field::Missing;
+    let read = read_object(content, |key, reader| {
+        let value = reader.skip()?;
+        if key.is("additional_creators") {
+            creators.put(Field::Is(value));
+        }
+        Ok(())
+    });
+    if let (Ok(()), Field::Is(creators)) = (read, creators) {
+        let mut reader = Reader::new(creators);
+        // A value that is no array has no entries; one that was read once is well-formed JSON.
+        let _not_an_array = reader.array(|reader| {
+            if let Field::Is(creator) = reader.string_field()? {
+                each(creator);
+            }
+            Ok(())
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_false_bars() {
+        for (content, expected) in [
+            ("{}", Ok(true)),
+            (r#"{"m.federate":false}"#, Ok(false)),
+            (r#"{"m\u002efederate":false}"#, Ok(false)),
+            (r#"{"m.federate":true}"#, Ok(true)),
+            (r#"{"m.federate":"false"}"#, Ok(true)),
+            (r#"{"m.federate":0}"#, Ok(true)),
+            (r#"{"m.federate":null}"#, Ok(true)),
+            (r#"{"m.federate":true,"m.federate":true}"#, Err(Malformed::Create)),
+            ("[]", Err(Malformed::Create)),
+            (r#"{"a":}"#, Err(Malformed::Create)),
+            ("{} {}", Err(Malformed::Create)),
+        ] {
+            assert_eq!(federates(content), expected, "{content}");
+        }
+    }
+
+    #[test]
+    fn creators() {
+        let name = |content| creator(content).map(|creator| creator.text().into_owned());
+        assert_eq!(name(r#"{"creator":"@\u0061:b"}"#), Some("@a:b".to_owned()));
+        for nobody in ["{}", r#"{"creator":1}"#, r#"{"creator":"@a:b","creator":"@a:b"}"#, r#"["creator","@a:b"]"#, "{"]
+        {
+            assert_eq!(name(nobody), None, "{nobody}");
+        }
+        let listed = |content| {
+            let mut all = Vec::new();
+            additional_creators(content, |creator| all.push(creator.text().into_owned()));
+            all
+        };
+        assert_eq!(listed(r#"{"additional_creators":["@a:b",1,["@x:y"],"@\u0063:d"]}"#), ["@a:b", "@c:d"]);
+        for none in [
+            "{}",
+            r#"{"additional_creators":{"@a:b":1}}"#,
+            r#"{"additional_creators":"@a:b"}"#,
+            r#"{"additional_creators":["@a:b"],"additional_creators":["@a:b"]}"#,
+            r#"{"additional_creators":["@a:b"]"#,
+        ] {
+            assert_eq!(listed(none), [""; 0], "{none}");
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! `m.room.join_rules`. <https://spec.matrix.org/v1.19/client-server-api/#mroomjoin_rules>
+
+use super::{Malformed, read_object};
+use crate::json::{Field, Str};
+use crate::room_version::RoomVersionRules;
+
+pub(crate) const JOIN_RULES: &str = "m.room.join_rules";
+
+/// How people come into a room, as far as its version knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum JoinRule {
+    Public,
+    Invite,
+    /// Since v7.
+    Knock,
+    /// Since v8.
+    Restricted,
+    /// Since v10.
+    KnockRestricted,
+    /// `private`, a rule that this version does not know, or no string at all: nobody comes in, not even the invited.
+    Unknown,
+}
+
+/// The join rule of a join rules event.
+///
+/// DEVIATION: the specification does not say what a missing `join_rule` means. It counts as `invite`, as in Synapse.
+pub(crate) fn join_rule(content: &str, rules: &RoomVersionRules) -> Result<JoinRule, Malformed> {
+    let mut join_rule = Field::Missing;
+    read_object(content, |key, reader| {
+        if key.is("join_rule") {
+            join_rule.put(reader.string_field()?.map(|name| known(name, rules)));
+        } else {
+            reader.skip()?;
+        }
+        Ok(())
+    })
+    .map_err(|_| Malformed::JoinRules)?;
+    match join_rule {
+        Field::Missing => Ok(JoinRule::Invite),
+        Field::Is(join_rule) => Ok(join_rule),
+        Field::Malformed => Err(Malformed::JoinRules),
+    }
+}
+
+fn known(name: Str<'_>, rules: &RoomVersionRules) -> JoinRule {
+    match () {
+        () if name.is("public") => JoinRule::Public,
+        () if name.is("invite") => JoinRule::Invite,
+        () if rules.knocking && name.is("knock") => JoinRule::Knock,
+        () if rules.restricted_join_rule && name.is("restricted") => JoinRule::Restricted,
+        () if rules.knock_restricted_join_rule && name.is("knock_restricted") => JoinRule::KnockRestricted,
+        () => JoinRule::Unknown,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::room_version::RoomVersion;
+
+    #[test]
+    fn by_version() {
+        let since = |name: &str, expected: JoinRule| {
+            let content = format!(r#"{{"allow":[],"join_rule":"{name}"}}"#);
+            let mut known = RoomVersion::ALL.into_iter().filter(|version| {
+                let read = join_rule(&content, version.rules());
+                assert!(read == Ok(expected) || read == Ok(JoinRule::Unknown), "{name} {version}: {read:?}");
+                read == Ok(expected)
+            });
+            known.next()
+        };
+        assert_eq!(since("public", JoinRule::Public), Some(RoomVersion::V1));
+        assert_eq!(since("invite", JoinRule::Invite), Some(RoomVersion::V1));
+        assert_eq!(since("kn\\u006fck", JoinRule::Knock), Some(RoomVersion::V7));
+        assert_eq!(since("restricted", JoinRule::Restricted), Some(RoomVersion::V8));
+        assert_eq!(since("knock_restricted", JoinRule::KnockRestricted), Some(RoomVersion::V10));
+        assert_eq!(since("private", JoinRule::Public), None);
+        assert_eq!(since("Public", JoinRule::Public), None);
+    }
+
+    #[test]
+    fn odd_contents() {
+        let read = |content| join_rule(content, RoomVersion::V10.rules());
+        assert_eq!(read("{}"), Ok(JoinRule::Invite));
+        for malformed in [
+            "[]",
+            "",
+            "null",
+            r#"{"join_rule":null}"#,
+            r#"{"join_rule":["public"]}"#,
+            r#"{"join_rule":"public"}}"#,
+            r#"{"join_rule":"public","join_rule":"public"}"#,
+        ] {
+            assert_eq!(read(malformed), Err(Malformed::JoinRules), "{malformed}");
+        }
+    }
+}

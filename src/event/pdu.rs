@@ -1,0 +1,297 @@
+//! An event in the federation's format, as a view over its JSON text.
+
+use std::borrow::Cow;
+
+use super::Event;
+use crate::json::{CanonicalDialect, Field, JsonError, Kind, Reader, Str, canonical, canonical_without};
+use crate::room_version::{EventIdFormat, RoomVersion};
+
+/// The longest text that [`Pdu::parse`] looks at, in bytes: six times the 65,536 bytes that an event may have in
+/// canonical form, since an escape (`\u0061`) may take six bytes for one.
+pub const MAX_EVENT_TEXT_BYTES: usize = 6 * 65_536;
+
+/// A JSON text that is not even the outline of an event.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PduError {
+    /// The text is longer than [`MAX_EVENT_TEXT_BYTES`].
+    #[error("event text of {bytes} bytes, more than {MAX_EVENT_TEXT_BYTES}")]
+    TooLarge {
+        /// The length of the text.
+        bytes: usize,
+    },
+    /// The text is no JSON, or is JSON that no event may be: nested too deep, with a key twice, with lone surrogates.
+    #[error(transparent)]
+    Json(#[from] JsonError),
+    /// The value is no object.
+    #[error("event is not an object")]
+    NotAnObject,
+    /// A property that every event has is missing.
+    #[error("event has no `{0}`")]
+    Missing(&'static str),
+    /// A property is not of the kind that it has in every event.
+    #[error("`{0}` of the event is of the wrong kind")]
+    WrongKind(&'static str),
+}
+
+/// An event read from JSON text: what the rules need of it, borrowed from the text.
+///
+/// The outline is checked, not more: it is an object with `type`, `sender` and `content`; what else it has of
+/// `state_key`, `room_id`, `event_id` and `prev_events` is of the right kind. What `content` says is the rules' affair.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pdu<'a> {
+    text: &'a str,
+    event_type: Cow<'a, str>,
+    state_key: Option<Cow<'a, str>>,
+    sender: Cow<'a, str>,
+    content: &'a str,
+    room_id: Option<Cow<'a, str>>,
+    event_id: Option<Cow<'a, str>>,
+    sole_prev_event: Option<Cow<'a, str>>,
+}
+
+impl<'a> Pdu<'a> {
+    /// Reads an event that comes from anywhere. The whole text is checked: JSON, nesting, keys that stand twice at any
+    /// level, escapes.
+    ///
+    /// # Errors
+    ///
+    /// [`PduError`], by the first thing that is wrong.
+    pub fn parse(text: &'a str) -> Result<Self, PduError> {
+        if text.len() > MAX_EVENT_TEXT_BYTES {
+            return Err(PduError::TooLarge { bytes: text.len() });
+        }
+        canonical(text, CanonicalDialect::Lenient)?;
+        Self::parse_stored(text)
+    }
+
+    /// Reads an event from the host's own store, which was checked before it was stored: keys that stand twice within
+    /// `content` are not looked for, nor is there a limit on the length. Whatever the text is, this does not panic.
+    ///
+    /// # Errors
+    ///
+    /// [`PduError`], by the first thing that is wrong.
+    pub fn parse_stored(text: &'a str) -> Result<Self, PduError> {
+        let mut reader = Reader::new(text);
+        if reader.kind()? != Kind::Object {
+            return Err(PduError::NotAnObject);
+        }
+        let mut event_type = Field::Missing;
+        let mut state_key = Field::Missing;
+        let mut sender = Field::Missing;
+        let mut content = Field::Missing;
+        let mut room_id = Field::Missing;
+        let mut event_id = Field::Missing;
+        let mut prev_events = Field::Missing;
+        reader.object(|key, reader| {
+            match key.plain() {
+                Some("type") => event_type.put(reader.string_field()?),
+                Some("state_key") => state_key.put(reader.string_field()?),
+                Some("sender") => sender.put(reader.string_field()?),
+                Some("room_id") => room_id.put(reader.string_field()?),
+                Some("event_id") => event_id.put(reader.string_field()?),
+                Some("content") => content.put(reader.skip().map(Field::Is)?),
+                Some("prev_events") => prev_events.put(sole_prev_event(reader)?),
+                _ => drop(reader.skip()?),
+            }
+            Ok(())
+        })?;
+        reader.end()?;
+        Ok(Self {
+            text,
+            event_type: required("type", event_type.map(Str::text))?,
+            state_key: optional("state_key", state_key.map(Str::text))?,
+            sender: required("sender", sender.map(Str::text))?,
+            content: required("content", content)?,
+            room_id: optional("room_id", room_id.map(Str::text))?,
+            event_id: optional("event_id", event_id.map(Str::text))?,
+            sole_prev_event: optional("prev_events", prev_events)?.flatten().map(Str::text),
+        })
+    }
+
+    /// The event as it goes to other servers: canonical JSON without `unsigned`, and since v3 without `event_id`.
+    ///
+    /// # Errors
+    ///
+    /// [`JsonError`] if the text of a [stored](Self::parse_stored) event has no canonical form.
+    pub fn to_federation(&self, version: RoomVersion) -> Result<String, JsonError> {
+        let omitted: &[&str] = match version.rules().event_ids {
+            EventIdFormat::InBody => &["unsigned"],
+            EventIdFormat::StandardHash | EventIdFormat::UrlSafeHash => &["unsigned", "event_id"],
+        };
+        // The lenient dialect: whether numbers are allowed in there was decided when the event came in.
+        canonical_without(self.text, CanonicalDialect::Lenient, omitted)
+    }
+
+    /// The text that was read.
+    #[must_use]
+    pub const fn text(&self) -> &'a str {
+        self.text
+    }
+}
+
+impl Event for Pdu<'_> {
+    fn event_type(&self) -> &str {
+        &self.event_type
+    }
+
+    fn state_key(&self) -> Option<&str> {
+        self.state_key.as_deref()
+    }
+
+    fn sender(&self) -> &str {
+        &self.sender
+    }
+
+    fn content(&self) -> &str {
+        self.content
+    }
+
+    fn room_id(&self) -> Option<&str> {
+        self.room_id.as_deref()
+    }
+
+    fn event_id(&self) -> Option<&str> {
+        self.event_id.as_deref()
+    }
+
+    fn sole_prev_event(&self) -> Option<&str> {
+        self.sole_prev_event.as_deref()
+    }
+}
+
+fn required<T>(name: &'static str, field: Field<T>) -> Result<T, PduError> {
+    optional(name, field)?.ok_or(PduError::Missing(name))
+}
+
+fn optional<T>(name: &'static str, field: Field<T>) -> Result<Option<T>, PduError> {
+    match field {
+        Field::Missing => Ok(None),
+        Field::Malformed => Err(PduError::WrongKind(name)),
+        Field::Is(value) => Ok(Some(value)),
+    }
+}
+
+/// The event ID in `prev_events` if there is exactly one. In versions 1 and 2 an entry is a pair of the ID and hashes.
+fn sole_prev_event<'a>(reader: &mut Reader<'a>) -> Result<Field<Option<Str<'a>>>, JsonError> {
+    if reader.kind()? != Kind::Array {
+        return reader.skip().map(|_| Field::Malformed);
+    }
+    let mut sole = None;
+    let mut count = 0_usize;
+    let mut malformed = false;
+    reader.array(|reader| {
+        count = count.saturating_add(1);
+        match event_reference(reader)? {
+            Field::Is(id) => sole = Some(id),
+            Field::Missing | Field::Malformed => malformed = true,
+        }
+        Ok(())
+    })?;
+    Ok(match malformed {
+        true => Field::Malformed,
+        false => Field::Is(sole.filter(|_| count == 1)),
+    })
+}
+
+fn event_reference<'a>(reader: &mut Reader<'a>) -> Result<Field<Str<'a>>, JsonError> {
+    if reader.kind()? != Kind::Array {
+        return reader.string_field();
+    }
+    let mut first = Field::Missing;
+    reader.array(|reader| match first {
+        Field::Missing => reader.string_field().map(|field| first = field),
+        _ => reader.skip().map(drop),
+    })?;
+    Ok(first)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::json::JsonErrorKind;
+
+    fn json_error(text: &str) -> Option<JsonErrorKind> {
+        match Pdu::parse(text) {
+            Err(PduError::Json(error)) => Some(error.kind()),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn an_event_of_version_10() {
+        let text = r#"{"type":"m.room.member","state_key":"@a:b","sender":"@a\u003ab","content":{"membership":"knock"},
+            "room_id":"!r:b","prev_events":["$p"],"auth_events":[],"depth":4,"hashes":{},"origin_server_ts":1}"#;
+        let Ok(pdu) = Pdu::parse(text) else { panic!("a good event") };
+        assert_eq!(pdu.event_type(), "m.room.member");
+        assert_eq!(pdu.state_key(), Some("@a:b"));
+        assert_eq!(pdu.sender(), "@a:b");
+        assert_eq!(pdu.content(), r#"{"membership":"knock"}"#);
+        assert_eq!(pdu.room_id(), Some("!r:b"));
+        assert_eq!(pdu.event_id(), None);
+        assert_eq!(pdu.sole_prev_event(), Some("$p"));
+        assert_eq!(pdu.text(), text);
+    }
+
+    #[test]
+    fn between_servers() {
+        let text = r#"{"unsigned":{"age":1},"type":"t","sender":"s","event_id":"$e","content":{"b":1,"a":2}}"#;
+        let pdu = Pdu::parse(text).unwrap();
+        let without = r#"{"content":{"a":2,"b":1},"sender":"s","type":"t"}"#;
+        let with = r#"{"content":{"a":2,"b":1},"event_id":"$e","sender":"s","type":"t"}"#;
+        for version in RoomVersion::ALL {
+            let expected = if version <= RoomVersion::V2 { with } else { without };
+            assert_eq!(pdu.to_federation(version), Ok(expected.to_owned()), "{version}");
+        }
+    }
+
+    #[test]
+    fn previous_events() {
+        for (prev, sole) in [
+            ("[]", Some(None)),
+            (r#"["$a"]"#, Some(Some("$a"))),
+            (r#"["$a","$b"]"#, Some(None)),
+            (r#"[["$a:b",{"sha256":"x"}]]"#, Some(Some("$a:b"))),
+            (r#"[["$a:b",{}],["$c:d",{}]]"#, Some(None)),
+            ("[[]]", None),
+            ("[[1]]", None),
+            ("[1]", None),
+            ("{}", None),
+            ("null", None),
+        ] {
+            let text = format!(r#"{{"type":"t","sender":"s","content":{{}},"prev_events":{prev}}}"#);
+            let parsed = Pdu::parse(&text);
+            let found = parsed.as_ref().map(|pdu| pdu.sole_prev_event());
+            assert_eq!(found, sole.ok_or(&PduError::WrongKind("prev_events")), "{prev}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_event() {
+        assert_eq!(Pdu::parse("[]"), Err(PduError::NotAnObject));
+        assert_eq!(Pdu::parse("{}"), Err(PduError::Missing("type")));
+        assert_eq!(Pdu::parse(r#"{"type":"t"}"#), Err(PduError::Missing("sender")));
+        assert_eq!(Pdu::parse(r#"{"type":"t","sender":"s"}"#), Err(PduError::Missing("content")));
+        assert_eq!(Pdu::parse(r#"{"type":1,"sender":"s","content":{}}"#), Err(PduError::WrongKind("type")));
+        for name in ["state_key", "room_id", "event_id"] {
+            let text = format!(r#"{{"type":"t","sender":"s","content":{{}},"{name}":null}}"#);
+            assert_eq!(Pdu::parse(&text), Err(PduError::WrongKind(name)));
+        }
+    }
+
+    #[test]
+    fn texts_that_attack() {
+        let deep = "[".repeat(1_000_000);
+        let in_content = |value: &str| format!(r#"{{"type":"t","sender":"s","content":{{"a":{value}}}}}"#);
+        assert_eq!(Pdu::parse(&deep), Err(PduError::TooLarge { bytes: 1_000_000 }));
+        assert_eq!(json_error(&in_content(&"[".repeat(200_000))), Some(JsonErrorKind::TooDeep));
+        let nested = |depth| in_content(&format!("{}{}", "[".repeat(depth), "]".repeat(depth)));
+        assert_eq!(json_error(&nested(126)), None);
+        assert_eq!(json_error(&nested(127)), Some(JsonErrorKind::TooDeep));
+        assert_eq!(json_error(&in_content(r#"{"b":1,"c":{"d":1,"\u0064":2}}"#)), Some(JsonErrorKind::DuplicateKey));
+        assert_eq!(json_error(r#"{"type":"t","type":"t"}"#), Some(JsonErrorKind::DuplicateKey));
+        assert_eq!(json_error(&in_content(r#""\ud800""#)), Some(JsonErrorKind::LoneSurrogate));
+        assert_eq!(json_error(""), Some(JsonErrorKind::UnexpectedEnd));
+        let large = in_content(&format!("{:?}", "x".repeat(10_000_000)));
+        assert_eq!(Pdu::parse(&large), Err(PduError::TooLarge { bytes: large.len() }));
+    }
+}

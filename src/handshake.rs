@@ -1,0 +1,3 @@
+//! What servers say to each other about a knock.
+
+pub mod template;

@@ -1,0 +1,184 @@
+//! The event that a resident server proposes to a knocking one: the answer to `make_knock`.
+//!
+//! <https://spec.matrix.org/v1.19/server-server-api/#get_matrixfederationv1make_knockroomiduserid>
+
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
+
+use crate::auth::{Rejection, Selection, may};
+use crate::event::{Event, Membership, Proposal};
+use crate::id::{EventId, RoomId, UserId};
+use crate::json::push_string;
+use crate::room_version::RoomVersion;
+use crate::state::RoomState;
+
+/// The most events that `prev_events` may name.
+/// <https://spec.matrix.org/v1.19/rooms/v12/#event-format>
+pub const MAX_PREV_EVENTS: usize = 20;
+
+/// The highest depth that an event may have in the versions that have knocking: 2^53-1.
+pub const MAX_DEPTH: u64 = (1 << 53) - 1;
+
+/// An event that the room ends in, as far as the host has seen (a forward extremity).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct PrevEvent<'a> {
+    /// Its ID.
+    pub event_id: EventId<'a>,
+    /// Its `depth`.
+    pub depth: u64,
+}
+
+/// Why there is no template.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TemplateError {
+    /// The user may not knock on the room.
+    #[error(transparent)]
+    Rejected(#[from] Rejection),
+    /// The host gave no event to come after.
+    #[error("no previous events")]
+    NoPrevEvents,
+    /// An event of the state that the template has to name has no event ID.
+    #[error("the `{event_type}` event of the state has no event ID")]
+    NoEventId {
+        /// The type of the event.
+        event_type: &'static str,
+    },
+}
+
+/// A knock that is allowed in the room and waits for the knocking server to fill and to sign it. It has no hashes, no
+/// signatures and no `unsigned`.
+///
+/// # Examples
+///
+/// ```
+/// use matrix_knock::RoomVersion;
+/// use matrix_knock::event::Pdu;
+/// use matrix_knock::handshake::template::{KnockTemplate, PrevEvent};
+/// use matrix_knock::id::{EventId, RoomId, UserId};
+///
+/// let create =
+///     r#"{"type":"m.room.create","state_key":"","sender":"@a:a.example","content":{},"event_id":"$create"}"#;
+/// let rules = r#"{"type":"m.room.join_rules","state_key":"","sender":"@a:a.example",
+///     "content":{"join_rule":"knock"},"event_id":"$rules"}"#;
+/// let state = [Pdu::parse(create)?, Pdu::parse(rules)?];
+/// let template = KnockTemplate::build(
+///     RoomVersion::V11,
+///     RoomId::parse("!room:a.example")?,
+///     UserId::parse("@kay:b.example")?,
+///     &state,
+///     &[PrevEvent { event_id: EventId::parse("$rules")?, depth: 6 }],
+///     1_700_000_000_000,
+/// )?;
+/// assert_eq!(
+///     template.to_response(),
+///     concat!(
+///         r#"{"event":{"auth_events":["$create","$rules"],"content":{"membership":"knock"},"depth":7,"#,
+///         r#""origin_server_ts":1700000000000,"prev_events":["$rules"],"room_id":"!room:a.example","#,
+///         r#""sender":"@kay:b.example","state_key":"@kay:b.example","type":"m.room.member"},"#,
+///         r#""room_version":"11"}"#,
+///     )
+/// );
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnockTemplate {
+    version: RoomVersion,
+    room_id: String,
+    user_id: String,
+    auth_events: Vec<String>,
+    prev_events: Vec<String>,
+    depth: u64,
+    origin_server_ts: u64,
+}
+
+impl KnockTemplate {
+    /// Makes a template of a knock by `user_id`, if the state allows it.
+    ///
+    /// `prev_events` are the events that the room ends in; of more than [`MAX_PREV_EVENTS`] the deepest are taken, and
+    /// one that stands twice counts once. `now` is the time in milliseconds since the Unix epoch. The events of the
+    /// state that the knock refers to must know their IDs.
+    ///
+    /// # Errors
+    ///
+    /// [`TemplateError`]: the rules refuse the knock, or the host gave too little.
+    pub fn build(
+        version: RoomVersion,
+        room_id: RoomId<'_>,
+        user_id: UserId<'_>,
+        state: &(impl RoomState + ?Sized),
+        prev_events: &[PrevEvent<'_>],
+        now: u64,
+    ) -> Result<Self, TemplateError> {
+        let knock = Proposal::of_oneself(user_id.as_str(), Membership::Knock);
+        may(version, &knock, state)?;
+        let prev_events = deepest(prev_events);
+        let depth = prev_events.iter().map(|event| event.depth).max().ok_or(TemplateError::NoPrevEvents)?;
+        Ok(Self {
+            version,
+            room_id: room_id.as_str().to_owned(),
+            user_id: user_id.as_str().to_owned(),
+            auth_events: auth_events(&Selection::of(version, &knock), state)?,
+            prev_events: prev_events.iter().map(|event| event.event_id.as_str().to_owned()).collect(),
+            depth: depth.saturating_add(1).min(MAX_DEPTH),
+            origin_server_ts: now,
+        })
+    }
+
+    /// The room version of the template.
+    #[must_use]
+    pub const fn version(&self) -> RoomVersion {
+        self.version
+    }
+
+    /// The body of the answer to `make_knock`: the event and the room version, as canonical JSON.
+    #[must_use]
+    pub fn to_response(&self) -> String {
+        format!(r#"{{"event":{},"room_version":"{}"}}"#, self.to_event(), self.version)
+    }
+
+    /// The event without hashes and signatures, as canonical JSON.
+    #[must_use]
+    pub fn to_event(&self) -> String {
+        let mut out = String::from(r#"{"auth_events":"#);
+        push_strings(&mut out, &self.auth_events);
+        out.push_str(r#","content":{"membership":"knock"}"#);
+        out.push_str(&format!(r#","depth":{},"origin_server_ts":{}"#, self.depth, self.origin_server_ts));
+        out.push_str(r#","prev_events":"#);
+        push_strings(&mut out, &self.prev_events);
+        for (key, value) in [("room_id", &self.room_id), ("sender", &self.user_id), ("state_key", &self.user_id)] {
+            out.push_str(&format!(r#","{key}":"#));
+            push_string(&mut out, value);
+        }
+        out.push_str(r#","type":"m.room.member"}"#);
+        out
+    }
+}
+
+fn auth_events(selection: &Selection<'_>, state: &(impl RoomState + ?Sized)) -> Result<Vec<String>, TemplateError> {
+    selection
+        .auth_events()
+        .filter_map(|(event_type, state_key)| Some((event_type, state.event(event_type, state_key)?)))
+        .map(|(event_type, event)| event.event_id().map(str::to_owned).ok_or(TemplateError::NoEventId { event_type }))
+        .collect()
+}
+
+/// The deepest events, each once, in the order given.
+fn deepest<'a>(events: &[PrevEvent<'a>]) -> Vec<PrevEvent<'a>> {
+    let mut seen = BTreeSet::new();
+    let mut events: Vec<_> = events.iter().copied().filter(|event| seen.insert(event.event_id)).enumerate().collect();
+    events.sort_by_key(|(_, event)| Reverse(event.depth));
+    events.truncate(MAX_PREV_EVENTS);
+    events.sort_by_key(|(position, _)| *position);
+    events.into_iter().map(|(_, event)| event).collect()
+}
+
+fn push_strings(out: &mut String, strings: &[String]) {
+    out.push('[');
+    for (position, string) in strings.iter().enumerate() {
+        if position > 0 {
+            out.push(',');
+        }
+        push_string(out, string);
+    }
+    out.push(']');
+}

@@ -1,0 +1,288 @@
+//! Identifiers, checked once and borrowed: a value of one of these types is in the grammar of the specification.
+//!
+//! <https://spec.matrix.org/v1.19/appendices/#identifier-grammar>
+
+use std::fmt;
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+/// The most bytes that any identifier may have, sigil and domain included.
+pub const MAX_ID_BYTES: usize = 255;
+
+/// A text that is not the identifier it has to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum IdError {
+    /// It does not begin with the sigil of its kind.
+    #[error("does not begin with `{0}`")]
+    Sigil(char),
+    /// It has more than [`MAX_ID_BYTES`] bytes.
+    #[error("is longer than {MAX_ID_BYTES} bytes")]
+    TooLong,
+    /// It has no `:` before a domain.
+    #[error("has no domain")]
+    NoDomain,
+    /// What stands behind the `:` is no server name.
+    #[error("has a malformed server name")]
+    ServerName,
+    /// The part that belongs to the identifier alone is empty or has a character that it must not have.
+    #[error("has a malformed local part")]
+    LocalPart,
+}
+
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident, $check:path) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name<'a>(&'a str);
+
+        impl<'a> $name<'a> {
+            /// Checks the grammar.
+            ///
+            /// # Errors
+            ///
+            /// [`IdError`] says what is wrong with the text.
+            pub fn parse(text: &'a str) -> Result<Self, IdError> {
+                $check(text).map(|()| Self(text))
+            }
+
+            /// The identifier as it is written.
+            #[must_use]
+            pub const fn as_str(self) -> &'a str {
+                self.0
+            }
+        }
+
+        impl fmt::Display for $name<'_> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.0)
+            }
+        }
+    };
+}
+
+id! {
+    /// The name of a homeserver: a DNS name, an IPv4 address or an IPv6 address in brackets, and perhaps a port.
+    /// Compared with case.
+    ///
+    /// <https://spec.matrix.org/v1.19/appendices/#server-name>
+    ServerName, check_server_name
+}
+
+id! {
+    /// A user: `@localpart:domain`. The historical grammar, which servers must accept from others: any local part
+    /// without `:` and NUL, even an empty one.
+    ///
+    /// <https://spec.matrix.org/v1.19/appendices/#user-identifiers>
+    UserId, check_user_id
+}
+
+id! {
+    /// A room: `!opaque_id:domain`, or, since v12, `!` and the reference hash of the create event (43 characters of
+    /// URL-safe base64) without a domain.
+    ///
+    /// <https://spec.matrix.org/v1.19/appendices/#room-ids>
+    RoomId, check_room_id
+}
+
+id! {
+    /// An event: `$opaque_id:domain` in versions 1 and 2, later `$` and a hash of the event.
+    ///
+    /// <https://spec.matrix.org/v1.19/appendices/#event-ids>
+    EventId, check_event_id
+}
+
+id! {
+    /// A name of a room: `#localpart:domain`.
+    ///
+    /// <https://spec.matrix.org/v1.19/appendices/#room-aliases>
+    RoomAlias, check_room_alias
+}
+
+impl<'a> UserId<'a> {
+    /// The server that the user belongs to.
+    #[must_use]
+    pub fn server_name(self) -> ServerName<'a> {
+        // The grammar has been checked: there is a domain.
+        ServerName(domain(self.0).unwrap_or_default())
+    }
+}
+
+/// The part of a user ID behind its first `:`, for a text that need not be a well-formed user ID.
+pub(crate) fn domain(id: &str) -> Option<&str> {
+    id.strip_prefix('@')?.split_once(':').map(|(_, domain)| domain)
+}
+
+fn check_user_id(text: &str) -> Result<(), IdError> {
+    check_with_domain(text, '@')
+}
+
+fn check_room_alias(text: &str) -> Result<(), IdError> {
+    check_with_domain(text, '#')
+}
+
+fn check_room_id(text: &str) -> Result<(), IdError> {
+    check_with_or_without_domain(text, '!')
+}
+
+fn check_event_id(text: &str) -> Result<(), IdError> {
+    check_with_or_without_domain(text, '$')
+}
+
+fn check_with_domain(text: &str, sigil: char) -> Result<(), IdError> {
+    let rest = sigiled(text, sigil)?;
+    let (local, domain) = rest.split_once(':').ok_or(IdError::NoDomain)?;
+    check_local_part(local)?;
+    check_server_name(domain)
+}
+
+fn check_with_or_without_domain(text: &str, sigil: char) -> Result<(), IdError> {
+    let rest = sigiled(text, sigil)?;
+    if rest.contains(':') {
+        return check_with_domain(text, sigil);
+    }
+    if rest.is_empty() {
+        return Err(IdError::LocalPart);
+    }
+    check_local_part(rest)
+}
+
+fn sigiled(text: &str, sigil: char) -> Result<&str, IdError> {
+    if text.len() > MAX_ID_BYTES {
+        return Err(IdError::TooLong);
+    }
+    text.strip_prefix(sigil).ok_or(IdError::Sigil(sigil))
+}
+
+fn check_local_part(local: &str) -> Result<(), IdError> {
+    if local.contains('\0') { Err(IdError::LocalPart) } else { Ok(()) }
+}
+
+fn check_server_name(text: &str) -> Result<(), IdError> {
+    if is_server_name(text) { Ok(()) } else { Err(IdError::ServerName) }
+}
+
+fn is_server_name(text: &str) -> bool {
+    if text.len() > MAX_ID_BYTES {
+        return false;
+    }
+    if let Some(rest) = text.strip_prefix('[') {
+        return rest.split_once(']').is_some_and(|(address, port)| {
+            is_ipv6(address) && (port.is_empty() || port.strip_prefix(':').is_some_and(is_port))
+        });
+    }
+    let (host, port) = text.split_once(':').map_or((text, None), |(host, port)| (host, Some(port)));
+    is_host(host) && port.is_none_or(is_port)
+}
+
+fn is_port(text: &str) -> bool {
+    (1..=5).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+fn is_ipv6(text: &str) -> bool {
+    // Rust's parser also takes a zone (`%eth0`) in other types, but not in this one.
+    text.parse::<Ipv6Addr>().is_ok()
+}
+
+/// A DNS name or an IPv4 address. Four groups of digits are an address, and must then be one.
+fn is_host(text: &str) -> bool {
+    let dotted_quad = text.split('.').count() == 4
+        && text
+            .split('.')
+            .all(|group| (1..=3).contains(&group.len()) && group.bytes().all(|byte| byte.is_ascii_digit()));
+    if dotted_quad {
+        return is_ipv4(text);
+    }
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.'))
+}
+
+fn is_ipv4(text: &str) -> bool {
+    // Rust refuses leading zeroes, which the grammar has.
+    text.parse::<Ipv4Addr>().is_ok() || text.split('.').all(|group| group.parse::<u8>().is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn server_names() {
+        for good in [
+            "matrix.org",
+            "matrix.org:8888",
+            "1.2.3.4",
+            "1.2.3.4:1234",
+            "001.2.3.4",
+            "[1234:5678::abcd]",
+            "[::1]:5",
+            "[1234:5678::abcd]:5678",
+            "localhost",
+            "a-b.c",
+            "A.example",
+            "1.2.3",
+            "x:00080",
+        ] {
+            assert_eq!(ServerName::parse(good).map(ServerName::as_str), Ok(good));
+        }
+        let long = "a".repeat(256);
+        for bad in [
+            "",
+            ":1",
+            "a:",
+            "a:123456",
+            "a:1:2",
+            "a b",
+            "a_b",
+            "é.example",
+            "[::1",
+            "[::1]x",
+            "[::1]:",
+            "[]",
+            "[1.2.3.4]",
+            "[fe80::1%eth0]",
+            "256.1.1.1",
+            "a/b",
+            long.as_str(),
+        ] {
+            assert_eq!(ServerName::parse(bad), Err(IdError::ServerName), "{bad}");
+        }
+    }
+
+    #[test]
+    fn user_ids() {
+        for good in ["@a:b", "@:b", "@a b\u{1}é:b:80", "@A:[::1]:80"] {
+            assert_eq!(UserId::parse(good).map(UserId::as_str), Ok(good));
+        }
+        assert_eq!(UserId::parse("@a:b:80").map(UserId::server_name), Ok(ServerName("b:80")));
+        let long = format!("@{}:b", "a".repeat(253));
+        for (bad, error) in [
+            ("a:b", IdError::Sigil('@')),
+            ("", IdError::Sigil('@')),
+            ("@a", IdError::NoDomain),
+            ("@a:", IdError::ServerName),
+            ("@a:b:c", IdError::ServerName),
+            ("@a\0:b", IdError::LocalPart),
+            (long.as_str(), IdError::TooLong),
+        ] {
+            assert_eq!(UserId::parse(bad), Err(error), "{bad}");
+        }
+    }
+
+    #[test]
+    fn rooms_events_and_aliases() {
+        for good in ["!a:b", "!2dpEZGZptZRLjpG4zhaOpng8UeStblrCZUl1wSMFdyE", "!:b"] {
+            assert_eq!(RoomId::parse(good).map(RoomId::as_str), Ok(good));
+        }
+        for (bad, error) in [
+            ("!", IdError::LocalPart),
+            ("#a:b", IdError::Sigil('!')),
+            ("!a\0", IdError::LocalPart),
+            ("!a:", IdError::ServerName),
+        ] {
+            assert_eq!(RoomId::parse(bad), Err(error), "{bad}");
+        }
+        assert_eq!(EventId::parse("$a:b").map(EventId::as_str), Ok("$a:b"));
+        assert_eq!(EventId::parse("$"), Err(IdError::LocalPart));
+        assert_eq!(RoomAlias::parse("#a b:c").map(RoomAlias::as_str), Ok("#a b:c"));
+        assert_eq!(RoomAlias::parse("#a"), Err(IdError::NoDomain));
+        assert_eq!(IdError::Sigil('@').to_string(), "does not begin with `@`");
+    }
+}

@@ -1,0 +1,192 @@
+//! Stripped state: the little of a room that somebody outside of it is shown, so that they know what they knock on.
+//!
+//! It comes in two shapes. Between servers it is whole events, so that the receiving server can verify them; to
+//! clients it is events of exactly four keys. A server never passes the former on as the latter.
+//!
+//! The events are chosen by look-up, seven at most: what it costs does not depend on the size of the room.
+//!
+//! <https://spec.matrix.org/v1.19/client-server-api/#stripped-state>
+//!
+//! # Examples
+//!
+//! ```
+//! use matrix_knock::event::Pdu;
+//! use matrix_knock::id::UserId;
+//! use matrix_knock::stripped_state;
+//!
+//! let create = r#"{"type":"m.room.create","state_key":"","sender":"@a:a.example","content":{},"depth":1}"#;
+//! let name = r#"{"type":"m.room.name","state_key":"","sender":"@a:a.example","content":{"name":"Knock!"},"depth":5}"#;
+//! let state = [Pdu::parse(name)?, Pdu::parse(create)?];
+//!
+//! let whole: Vec<_> = stripped_state::events(&state).map(Pdu::text).collect();
+//! assert_eq!(whole, [create, name]);
+//!
+//! let user = UserId::parse("@kay:b.example").expect("a user ID");
+//! let shown: Vec<_> = stripped_state::for_client(&state, user).iter().map(ToString::to_string).collect();
+//! assert_eq!(
+//!     shown,
+//!     [
+//!         r#"{"content":{},"sender":"@a:a.example","state_key":"","type":"m.room.create"}"#,
+//!         r#"{"content":{"name":"Knock!"},"sender":"@a:a.example","state_key":"","type":"m.room.name"}"#,
+//!     ]
+//! );
+//! # Ok::<(), matrix_knock::event::PduError>(())
+//! ```
+
+use std::fmt;
+
+use crate::event::{Event, content};
+use crate::id::UserId;
+use crate::json::{CanonicalDialect, canonical, push_string};
+use crate::state::RoomState;
+
+/// The types of the events that tell what a room is, each with an empty state key, in the order in which they are given.
+pub const TYPES: [&str; 7] = [
+    content::CREATE,
+    content::JOIN_RULES,
+    "m.room.name",
+    "m.room.avatar",
+    "m.room.topic",
+    "m.room.canonical_alias",
+    "m.room.encryption",
+];
+
+/// The events that tell what a room is, whole: the create event first, then the others that the room has.
+pub fn events<S: RoomState + ?Sized>(state: &S) -> impl Iterator<Item = S::Event<'_>> {
+    TYPES.into_iter().filter_map(|event_type| state.event(event_type, ""))
+}
+
+/// The same for a client: four keys each. The member event of the user who asks comes last, if the state has one.
+///
+/// An event whose content is no JSON object is left out: there is nothing that could be shown.
+pub fn for_client<S: RoomState + ?Sized>(state: &S, user: UserId<'_>) -> Vec<StrippedEvent> {
+    let own = state.event(content::MEMBER, user.as_str());
+    events(state).chain(own).filter_map(|event| StrippedEvent::of(&event)).collect()
+}
+
+/// An event as a client is shown it: `type`, `state_key`, `sender`, `content`, and nothing else.
+///
+/// `Display` writes it as canonical JSON.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct StrippedEvent {
+    event_type: String,
+    state_key: String,
+    sender: String,
+    content: String,
+}
+
+impl StrippedEvent {
+    /// Prunes a state event. None if it has no state key, or its content is no JSON object.
+    #[must_use]
+    pub fn of(event: &impl Event) -> Option<Self> {
+        // The lenient dialect: whether numbers are allowed in there was decided when the event came in.
+        let content = canonical(event.content(), CanonicalDialect::Lenient).ok()?;
+        Some(Self {
+            event_type: event.event_type().to_owned(),
+            state_key: event.state_key()?.to_owned(),
+            sender: event.sender().to_owned(),
+            content: Some(content).filter(|content| content.starts_with('{'))?,
+        })
+    }
+
+    /// The `type`.
+    #[must_use]
+    pub fn event_type(&self) -> &str {
+        &self.event_type
+    }
+
+    /// The `state_key`.
+    #[must_use]
+    pub fn state_key(&self) -> &str {
+        &self.state_key
+    }
+
+    /// The `sender`.
+    #[must_use]
+    pub fn sender(&self) -> &str {
+        &self.sender
+    }
+
+    /// The `content`, a JSON object in canonical form.
+    #[must_use]
+    pub fn content(&self) -> &str {
+        &self.content
+    }
+}
+
+impl fmt::Display for StrippedEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut out = format!(r#"{{"content":{}"#, self.content);
+        for (key, value) in [("sender", &self.sender), ("state_key", &self.state_key), ("type", &self.event_type)] {
+            out.push_str(&format!(r#","{key}":"#));
+            push_string(&mut out, value);
+        }
+        out.push('}');
+        f.write_str(&out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Pdu;
+    use crate::state::StateMap;
+
+    fn event(event_type: &str, state_key: &str, content: &str) -> String {
+        format!(
+            r#"{{"unsigned":{{"age":1}},"type":"{event_type}","state_key":"{state_key}","sender":"@\u0061:b","content":{content},
+            "depth":1}}"#
+        )
+    }
+
+    #[test]
+    fn chosen_by_type_and_empty_state_key() {
+        let user = UserId::parse("@a:b").unwrap();
+        let mut texts: Vec<_> =
+            TYPES.iter().rev().map(|event_type| event(event_type, "", r#"{"b":1,"a":[1.0]}"#)).collect();
+        for decoy in ["m.room.name", "m.room.create", "m.room.member"] {
+            texts.push(event(decoy, "decoy", "{}"));
+        }
+        texts.push(event("m.room.power_levels", "", "{}"));
+        texts.push(event("m.room.member", "@a:b", r#"{"membership":"knock"}"#));
+        let events_of_room: Vec<_> = texts.iter().map(|text| Pdu::parse(text).unwrap()).collect();
+        let state: StateMap<&Pdu<'_>> = events_of_room.iter().collect();
+
+        let whole: Vec<_> = events(&state).map(|event| event.event_type().to_owned()).collect();
+        assert_eq!(whole, TYPES);
+        let shown: Vec<_> = for_client(&state, user).iter().map(ToString::to_string).collect();
+        let mut expected: Vec<_> = TYPES
+            .iter()
+            .map(|name| format!(r#"{{"content":{{"a":[1.0],"b":1}},"sender":"@a:b","state_key":"","type":"{name}"}}"#))
+            .collect();
+        expected.push(
+            r#"{"content":{"membership":"knock"},"sender":"@a:b","state_key":"@a:b","type":"m.room.member"}"#
+                .to_owned(),
+        );
+        assert_eq!(shown, expected);
+
+        let other = UserId::parse("@c:d").unwrap();
+        assert_eq!(for_client(&state, other), for_client(&state, user)[..7]);
+        assert_eq!(for_client(&StateMap::<&Pdu<'_>>::new(), user), []);
+    }
+
+    #[test]
+    fn what_cannot_be_shown() {
+        let texts = ["[]", "null", r#"{"a":1,"a":2}"#, r#""{""#].map(|content| event("m.room.name", "", content));
+        for text in &texts {
+            assert_eq!(StrippedEvent::of(&Pdu::parse_stored(text).unwrap()), None, "{text}");
+        }
+        let message = r#"{"type":"m.room.message","sender":"@a:b","content":{}}"#;
+        assert_eq!(StrippedEvent::of(&Pdu::parse(message).unwrap()), None);
+    }
+
+    #[test]
+    fn the_four_values() {
+        let text = event("m.room.name", "", r#"{ "name" : "\"x\"\n" }"#);
+        let stripped = StrippedEvent::of(&Pdu::parse(&text).unwrap()).unwrap();
+        assert_eq!(
+            (stripped.event_type(), stripped.state_key(), stripped.sender(), stripped.content()),
+            ("m.room.name", "", "@a:b", r#"{"name":"\"x\"\n"}"#)
+        );
+    }
+}
