@@ -1,0 +1,98 @@
+//! Deciding allocates nothing: a room of a million must not cost a byte for each knock.
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
+
+use allocation_counter::measure;
+use matrix_knock::auth::{CompiledRoom, Rule, authorize};
+use matrix_knock::event::{Event, Membership, Pdu, Proposal};
+use matrix_knock::state::{RoomState, StateMap};
+use matrix_knock::{NoVerifier, RoomVersion};
+
+fn member(user: &str, membership: &str) -> String {
+    format!(
+        r#"{{"type":"m.room.member","state_key":"{user}","sender":"{user}","content":{{"membership":"{membership}",
+        "displayname":"Somebody","avatar_url":"mxc://a.example/abc"}}}}"#
+    )
+}
+
+fn state_event(event_type: &str, content: &str) -> String {
+    format!(r#"{{"type":"{event_type}","state_key":"","sender":"@founder:a.example","content":{content}}}"#)
+}
+
+/// A room with 500 users in its power levels and some memberships.
+fn room(version: RoomVersion) -> Vec<String> {
+    let users: Vec<String> = (0..500).map(|number| format!(r#""@u{number}:a.example":{}"#, number % 100)).collect();
+    let levels = format!(
+        r#"{{"ban":50,"events":{{"m.room.name":50}},"invite":0,"kick":50,"redact":50,"users":{{"@mod:a.example":100,{}}}}}"#,
+        users.join(",")
+    );
+    let create = format!(
+        r#"{{"creator":"@founder:a.example","room_version":"{version}","additional_creators":["@x:a.example"]}}"#
+    );
+    let mut texts = vec![
+        state_event("m.room.create", &create),
+        state_event("m.room.join_rules", r#"{"allow":[],"join_rule":"knock_restricted"}"#),
+        state_event("m.room.power_levels", &levels),
+        member("@mod:a.example", "join"),
+        member("@knocker:b.example", "knock"),
+        member("@banned:b.example", "ban"),
+    ];
+    texts.extend((0..100).map(|number| member(&format!("@u{number}:a.example"), "join")));
+    texts
+}
+
+/// What `work` gives, and how many allocations it took.
+fn allocations<T>(work: impl FnOnce() -> T) -> (T, u64) {
+    let mut result = None;
+    let counted = measure(|| result = Some(work()));
+    (result.unwrap(), counted.count_total)
+}
+
+/// Decides both ways, asserts the verdict, and says how many allocations each way took.
+fn decide<E: Event>(
+    version: RoomVersion,
+    event: &E,
+    state: &impl RoomState,
+    expected: Result<Membership, Rule>,
+) -> [u64; 2] {
+    let compiled = CompiledRoom::compile(version, state).unwrap();
+    let (plain, of_plain) = allocations(|| authorize(version, event, state, &NoVerifier));
+    let (fast, of_fast) = allocations(|| compiled.authorize(event, state, &NoVerifier));
+    for verdict in [plain, fast] {
+        let verdict = verdict.map(|authorized| authorized.membership());
+        assert_eq!(verdict.map_err(|error| error.rejection().unwrap().rule()), expected);
+    }
+    [of_plain, of_fast]
+}
+
+#[test]
+fn a_decision_allocates_nothing() {
+    for version in [RoomVersion::V10, RoomVersion::V12] {
+        let texts = room(version);
+        let events: Vec<_> = texts.iter().map(|text| Pdu::parse(text).unwrap()).collect();
+        let state: StateMap<&Pdu<'_>> = events.iter().collect();
+        let (moderator, knocker, banned) = ("@mod:a.example", "@knocker:b.example", "@banned:b.example");
+        let by = |sender, target, membership| Proposal { sender, target, membership };
+        for (proposal, expected) in [
+            (Proposal::of_oneself("@new:c.example", Membership::Knock), Ok(Membership::Knock)),
+            (Proposal::of_oneself(knocker, Membership::Knock), Ok(Membership::Knock)),
+            (Proposal::of_oneself(banned, Membership::Knock), Err(Rule::KnockMembership)),
+            (Proposal::of_oneself(knocker, Membership::Leave), Ok(Membership::Leave)),
+            (Proposal::of_oneself(knocker, Membership::Join), Err(Rule::JoinNotAuthorized)),
+            (by(moderator, knocker, Membership::Invite), Ok(Membership::Invite)),
+            (by(moderator, knocker, Membership::Leave), Ok(Membership::Leave)),
+            (by(moderator, knocker, Membership::Ban), Ok(Membership::Ban)),
+            (by(moderator, banned, Membership::Leave), Ok(Membership::Leave)),
+            (by("@u7:a.example", knocker, Membership::Leave), Err(Rule::KickPower)),
+        ] {
+            assert_eq!(decide(version, &proposal, &state, expected), [0, 0], "{proposal:?} in version {version}");
+        }
+        let join = format!(
+            r#"{{"type":"m.room.member","state_key":"@new:c.example","sender":"@new:c.example",
+            "content":{{"membership":"join","join_authorised_via_users_server":"{moderator}"}}}}"#
+        );
+        let join = Pdu::parse(&join).unwrap();
+        assert_eq!(decide(version, &join, &state, Ok(Membership::Join)), [0, 0]);
+    }
+    // The counter counts.
+    assert_eq!(allocations(|| String::from("x")).1, 1);
+}
