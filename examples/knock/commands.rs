@@ -1,5 +1,6 @@
 //! The commands: JSON lines in, JSON lines out.
 
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::io::{self, BufRead, Write};
 
@@ -9,28 +10,18 @@ use matrix_knock::id::UserId;
 use matrix_knock::json::{CanonicalDialect, canonical};
 use matrix_knock::state::StateMap;
 use matrix_knock::{Ed25519, RoomVersion, stripped_state};
-use serde::Deserialize;
 use serde_json::value::RawValue;
 
-type Answer = Result<String, Box<dyn Error>>;
+/// The members of the answer behind `id`, or why the line cannot be read.
+pub(crate) type Answer = Result<String, Box<dyn Error>>;
 
-/// What a line may have; each command asks for what it needs.
-#[derive(Deserialize)]
-pub(crate) struct Line<'a> {
-    room_version: Option<&'a RawValue>,
-    #[serde(borrow)]
-    state: Option<&'a RawValue>,
-    #[serde(borrow)]
-    event: Option<&'a RawValue>,
-    #[serde(borrow)]
-    user_id: Option<&'a RawValue>,
-}
+/// The members of a line; each command asks for what it needs. (A derived struct would take a list for an object.)
+pub(crate) type Line<'a> = BTreeMap<String, &'a RawValue>;
 
 /// Reads lines and writes the command's answer to each. Whether all could be read.
-pub(crate) fn answer(command: fn(&Line<'_>) -> Answer) -> io::Result<bool> {
-    let mut out = io::BufWriter::new(io::stdout().lock());
+pub(crate) fn answer(command: fn(&Line<'_>) -> Answer, input: impl BufRead, mut out: impl Write) -> io::Result<bool> {
     let mut all_read = true;
-    for line in io::stdin().lock().split(b'\n') {
+    for line in input.split(b'\n') {
         let line = line?;
         let (id, answer) = answer_line(&line, command);
         match answer {
@@ -46,29 +37,25 @@ pub(crate) fn answer(command: fn(&Line<'_>) -> Answer) -> io::Result<bool> {
 }
 
 fn answer_line(line: &[u8], command: fn(&Line<'_>) -> Answer) -> (String, Answer) {
-    #[derive(Deserialize)]
-    struct Identified<'a> {
-        #[serde(borrow)]
-        id: Option<&'a RawValue>,
-    }
     let unknown = || "null".to_owned();
     let line = match str::from_utf8(line) {
         Ok(line) => line,
         Err(error) => return (unknown(), Err(error.into())),
     };
+    let line: Line<'_> = match serde_json::from_str(line) {
+        Ok(line) => line,
+        Err(error) => return (unknown(), Err(error.into())),
+    };
     // An ID in canonical form has no line break in it.
-    let id = serde_json::from_str::<Identified<'_>>(line)
-        .ok()
-        .and_then(|line| canonical(line.id?.get(), CanonicalDialect::Lenient).ok())
-        .unwrap_or_else(unknown);
-    (id, serde_json::from_str(line).map_err(Into::into).and_then(|line| command(&line)))
+    let id = line.get("id").and_then(|id| canonical(id.get(), CanonicalDialect::Lenient).ok());
+    (id.unwrap_or_else(unknown), command(&line))
 }
 
 /// `authorize`: the verdict on an event over a state.
 pub(crate) fn authorize(line: &Line<'_>) -> Answer {
     let version = room_version(line)?;
     let state = state(line)?;
-    let event = Pdu::parse(required("event", line.event)?.get())?;
+    let event = Pdu::parse(required("event", line)?.get())?;
     Ok(match auth::authorize(version, &event, &state, &Ed25519) {
         Ok(_) => r#""allow":true"#.to_owned(),
         Err(auth::AuthorizeError::Rejected(rejection)) => format!(
@@ -85,7 +72,7 @@ pub(crate) fn authorize(line: &Line<'_>) -> Answer {
 pub(crate) fn stripped_state(line: &Line<'_>) -> Answer {
     let version = room_version(line)?;
     let state = state(line)?;
-    let user_id: String = serde_json::from_str(required("user_id", line.user_id)?.get())?;
+    let user_id: String = serde_json::from_str(required("user_id", line)?.get())?;
     let user_id = UserId::parse(&user_id).map_err(|error| format!("`user_id` {error}"))?;
     let federation: Vec<String> =
         stripped_state::events(&state).map(|event| event.to_federation(version)).collect::<Result<_, _>>()?;
@@ -93,19 +80,19 @@ pub(crate) fn stripped_state(line: &Line<'_>) -> Answer {
     Ok(format!(r#""federation":[{}],"client":[{}]"#, federation.join(","), client.join(",")))
 }
 
-fn required<'a>(name: &str, value: Option<&'a RawValue>) -> Result<&'a RawValue, String> {
-    value.ok_or_else(|| format!("missing `{name}`"))
+fn required<'a>(name: &str, line: &Line<'a>) -> Result<&'a RawValue, String> {
+    line.get(name).copied().ok_or_else(|| format!("missing `{name}`"))
 }
 
 fn room_version(line: &Line<'_>) -> Result<RoomVersion, Box<dyn Error>> {
-    let version: String = serde_json::from_str(required("room_version", line.room_version)?.get())
+    let version: String = serde_json::from_str(required("room_version", line)?.get())
         .map_err(|error| format!("`room_version`: {error}"))?;
     Ok(version.parse().map_err(|error| format!("{error} `{version}`"))?)
 }
 
 fn state<'a>(line: &Line<'a>) -> Result<StateMap<Pdu<'a>>, Box<dyn Error>> {
     let entries: Vec<&'a RawValue> =
-        serde_json::from_str(required("state", line.state)?.get()).map_err(|error| format!("`state`: {error}"))?;
+        serde_json::from_str(required("state", line)?.get()).map_err(|error| format!("`state`: {error}"))?;
     let mut state = StateMap::new();
     for (position, entry) in entries.into_iter().enumerate() {
         let event = Pdu::parse_stored(entry.get()).map_err(|error| format!("`state[{position}]`: {error}"))?;

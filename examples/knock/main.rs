@@ -19,8 +19,8 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let done = match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         [] => walk::walk(&mut io::stdout().lock()).map(|()| true),
-        ["authorize"] => commands::answer(commands::authorize),
-        ["stripped-state"] => commands::answer(commands::stripped_state),
+        ["authorize"] => answer(commands::authorize),
+        ["stripped-state"] => answer(commands::stripped_state),
         ["help" | "--help" | "-h"] => {
             print!("{USAGE}");
             Ok(true)
@@ -40,4 +40,8 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn answer(command: fn(&commands::Line<'_>) -> commands::Answer) -> io::Result<bool> {
+    commands::answer(command, io::stdin().lock(), io::BufWriter::new(io::stdout().lock()))
 }

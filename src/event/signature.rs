@@ -81,7 +81,9 @@ mod tests {
             decode_base64("kqAJqfDUyrhyDoILX2QlQKKye1QWUD+Ps3YiI+vbadoIWsHkPhWZbkWPNhPQ8R2MOHsurrQwKu6wDSkWErsMAA")
                 .unwrap();
         assert!(Ed25519.verify(&key, b"r", &signature));
-        assert!((&Ed25519).verify(&key, b"r", &signature));
+        let by_reference: &&Ed25519 = &&Ed25519;
+        assert!(by_reference.verify(&key, b"r", &signature));
+        assert!(!by_reference.verify(&key, b"s", &signature));
         assert!(!Ed25519.verify(&key, b"s", &signature));
         assert!(!Ed25519.verify(&[0; 32], b"r", &signature));
     }
