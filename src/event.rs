@@ -1,17 +1,29 @@
 //! An event, as the rules see it: a trait that a host implements for its own type, and [`Pdu`], a view over JSON text.
 
 pub(crate) mod content;
+mod format;
+mod hash;
+mod keys;
 mod pdu;
+mod redaction;
+mod sign;
 mod signature;
+mod verified;
 
 use std::rc::Rc;
 use std::sync::Arc;
 
 pub use content::{Malformed, Membership};
+pub use format::{FormatError, FormattedPdu, MAX_AUTH_EVENTS, MAX_EVENT_BYTES, MAX_PREV_EVENTS};
+pub use hash::{Sha256Hash, content_hash, event_id, reference_hash, room_id_of_create};
+pub use keys::{KeyValidity, Keys, MAX_KEY_DOCUMENT_BYTES, ServerKeys, ServerKeysError, VerifyKey};
 pub use pdu::{MAX_EVENT_TEXT_BYTES, Pdu, PduError};
+pub use redaction::redact;
+pub use sign::{Sign, SignError, SignedEvent, sign_event};
 #[cfg(feature = "ed25519")]
-pub use signature::Ed25519;
+pub use signature::{Ed25519, Ed25519Key};
 pub use signature::{NoVerifier, Verify};
+pub use verified::{RedactedPdu, SignatureError, SignedPdu, VerifiedPdu, WholePdu};
 
 /// What the rules read of an event, be it the one to decide on or one of a room's state.
 ///

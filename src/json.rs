@@ -9,11 +9,13 @@
 //! oracle for this module in the tests.
 
 mod canonical;
+mod filter;
 mod reader;
 mod string;
 
 pub use canonical::{CanonicalDialect, canonical};
-pub(crate) use canonical::{canonical_without, push_string};
+pub(crate) use canonical::{canonical_part, push_string};
+pub(crate) use filter::{Filter, Member, Without};
 pub(crate) use reader::{Field, Kind, Number, Reader};
 pub(crate) use string::Str;
 

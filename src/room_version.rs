@@ -84,10 +84,12 @@ impl RoomVersion {
         match self {
             Self::V1 | Self::V2 => &RoomVersionRules::V1,
             Self::V3 => &RoomVersionRules::V3,
-            Self::V4 | Self::V5 => &RoomVersionRules::V4,
+            Self::V4 => &RoomVersionRules::V4,
+            Self::V5 => &RoomVersionRules::V5,
             Self::V6 => &RoomVersionRules::V6,
             Self::V7 => &RoomVersionRules::V7,
-            Self::V8 | Self::V9 => &RoomVersionRules::V8,
+            Self::V8 => &RoomVersionRules::V8,
+            Self::V9 => &RoomVersionRules::V9,
             Self::V10 => &RoomVersionRules::V10,
             Self::V11 => &RoomVersionRules::V11,
             Self::V12 => &RoomVersionRules::V12,
@@ -115,18 +117,25 @@ impl FromStr for RoomVersion {
 pub struct RoomVersionRules {
     /// How event IDs are made and where they stand.
     pub event_ids: EventIdFormat,
+    /// Since v5 a key counts only for events not later than its `valid_until_ts`.
+    pub enforces_key_validity: bool,
     /// Since v6 numbers in events are integers within ±(2^53-1), in one form only. Before, anything goes.
     pub strict_canonical_json: bool,
     /// Since v7: membership `knock`, join rule `knock`, and leaving from a knock.
     pub knocking: bool,
     /// Since v8: join rule `restricted`, and users who authorize a join.
     pub restricted_join_rule: bool,
+    /// Since v9 a redaction keeps who authorized a join.
+    pub redaction_keeps_authorizing_user: bool,
     /// Since v10: join rule `knock_restricted`.
     pub knock_restricted_join_rule: bool,
     /// Since v10 a power level is an integer; before, a string may stand for one.
     pub integer_power_levels: bool,
     /// Since v11 the creator of a room is the sender of its create event; before, the event's content names them.
     pub creator_is_sender: bool,
+    /// Since v11 a redaction keeps all of a create event's content, the invite level, the `redacts` of a redaction and
+    /// what is signed in a third-party invite; no longer the top-level `membership`, `origin` and `prev_state`.
+    pub updated_redaction: bool,
     /// Since v12 the creators (sender and `additional_creators`) stand above every power level.
     pub privileged_creators: bool,
     /// Since v12 the room ID is the event ID of the create event with another sigil; so the create event has no
@@ -148,22 +157,27 @@ pub enum EventIdFormat {
 impl RoomVersionRules {
     const V1: Self = Self {
         event_ids: EventIdFormat::InBody,
+        enforces_key_validity: false,
         strict_canonical_json: false,
         knocking: false,
         restricted_join_rule: false,
+        redaction_keeps_authorizing_user: false,
         knock_restricted_join_rule: false,
         integer_power_levels: false,
         creator_is_sender: false,
+        updated_redaction: false,
         privileged_creators: false,
         create_event_is_room_id: false,
     };
     const V3: Self = Self { event_ids: EventIdFormat::StandardHash, ..Self::V1 };
     const V4: Self = Self { event_ids: EventIdFormat::UrlSafeHash, ..Self::V3 };
-    const V6: Self = Self { strict_canonical_json: true, ..Self::V4 };
+    const V5: Self = Self { enforces_key_validity: true, ..Self::V4 };
+    const V6: Self = Self { strict_canonical_json: true, ..Self::V5 };
     const V7: Self = Self { knocking: true, ..Self::V6 };
     const V8: Self = Self { restricted_join_rule: true, ..Self::V7 };
-    const V10: Self = Self { knock_restricted_join_rule: true, integer_power_levels: true, ..Self::V8 };
-    const V11: Self = Self { creator_is_sender: true, ..Self::V10 };
+    const V9: Self = Self { redaction_keeps_authorizing_user: true, ..Self::V8 };
+    const V10: Self = Self { knock_restricted_join_rule: true, integer_power_levels: true, ..Self::V9 };
+    const V11: Self = Self { creator_is_sender: true, updated_redaction: true, ..Self::V10 };
     const V12: Self = Self { privileged_creators: true, create_event_is_room_id: true, ..Self::V11 };
 }
 
@@ -196,6 +210,9 @@ mod tests {
         assert_eq!(since(|rules| rules.knock_restricted_join_rule), from(RoomVersion::V10));
         assert_eq!(since(|rules| rules.integer_power_levels), from(RoomVersion::V10));
         assert_eq!(since(|rules| rules.creator_is_sender), from(RoomVersion::V11));
+        assert_eq!(since(|rules| rules.redaction_keeps_authorizing_user), from(RoomVersion::V9));
+        assert_eq!(since(|rules| rules.updated_redaction), from(RoomVersion::V11));
+        assert_eq!(since(|rules| rules.enforces_key_validity), from(RoomVersion::V5));
         assert_eq!(since(|rules| rules.privileged_creators), from(RoomVersion::V12));
         assert_eq!(since(|rules| rules.create_event_is_room_id), from(RoomVersion::V12));
         assert_eq!(since(|rules| rules.event_ids == EventIdFormat::InBody), [RoomVersion::V1, RoomVersion::V2]);

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::Event;
-use crate::json::{CanonicalDialect, Field, JsonError, Kind, Reader, Str, canonical, canonical_without};
+use crate::json::{CanonicalDialect, Field, JsonError, Kind, Reader, Str, Without, canonical, canonical_part};
 use crate::room_version::{EventIdFormat, RoomVersion};
 
 /// The longest text that [`Pdu::parse`] looks at, in bytes: six times the 65,536 bytes that an event may have in
@@ -119,7 +119,7 @@ impl<'a> Pdu<'a> {
             EventIdFormat::StandardHash | EventIdFormat::UrlSafeHash => &["unsigned", "event_id"],
         };
         // The lenient dialect: whether numbers are allowed in there was decided when the event came in.
-        canonical_without(self.text, CanonicalDialect::Lenient, omitted)
+        canonical_part(self.text, CanonicalDialect::Lenient, Without(omitted))
     }
 
     /// The text that was read.
@@ -159,6 +159,29 @@ impl Event for Pdu<'_> {
     }
 }
 
+/// The `type` of any object that has one.
+pub(crate) fn event_type(text: &str) -> Result<Str<'_>, PduError> {
+    string_in(text, "type")
+}
+
+/// The `event_id` of any object that has one: in versions 1 and 2, the ID of the event.
+pub(crate) fn id_in_body(text: &str) -> Result<String, PduError> {
+    string_in(text, "event_id").map(|id| id.text().into_owned())
+}
+
+fn string_in<'a>(text: &'a str, name: &'static str) -> Result<Str<'a>, PduError> {
+    let mut reader = Reader::new(text);
+    if reader.kind()? != Kind::Object {
+        return Err(PduError::NotAnObject);
+    }
+    let mut field = Field::Missing;
+    reader.object(|key, reader| {
+        if key.is(name) { reader.string_field().map(|found| field.put(found)) } else { reader.skip().map(drop) }
+    })?;
+    reader.end()?;
+    required(name, field)
+}
+
 fn required<T>(name: &'static str, field: Field<T>) -> Result<T, PduError> {
     optional(name, field)?.ok_or(PduError::Missing(name))
 }
@@ -193,7 +216,7 @@ fn sole_prev_event<'a>(reader: &mut Reader<'a>) -> Result<Field<Option<Str<'a>>>
     })
 }
 
-fn event_reference<'a>(reader: &mut Reader<'a>) -> Result<Field<Str<'a>>, JsonError> {
+pub(crate) fn event_reference<'a>(reader: &mut Reader<'a>) -> Result<Field<Str<'a>>, JsonError> {
     if reader.kind()? != Kind::Array {
         return reader.string_field();
     }

@@ -1,4 +1,9 @@
-//! Signatures, as far as deciding a membership needs them: those of third-party invites.
+//! Signatures: who verifies and makes them, and how they stand in JSON.
+
+#[cfg(feature = "ed25519")]
+use super::sign::Sign;
+use crate::event::content::{read_object, read_object_field};
+use crate::json::{Field, JsonError, Str};
 
 /// Verifies ed25519 signatures. [`Ed25519`] does it with this crate's own dependency; a host with its own
 /// cryptography implements this instead and turns the feature `ed25519` off.
@@ -38,6 +43,81 @@ impl Verify for Ed25519 {
         ed25519_dalek::VerifyingKey::from_bytes(public_key)
             .is_ok_and(|key| key.verify_strict(message, &signature).is_ok())
     }
+}
+
+/// A signing key of a server, of ed25519-dalek. Feature `ed25519`. `Debug` does not show the secret.
+#[cfg(feature = "ed25519")]
+#[derive(Clone)]
+pub struct Ed25519Key {
+    key_id: String,
+    key: ed25519_dalek::SigningKey,
+}
+
+#[cfg(feature = "ed25519")]
+impl Ed25519Key {
+    /// The key that 32 secret bytes make. Its ID is `ed25519:` and a version that the server chooses.
+    #[must_use]
+    pub fn from_seed(key_id: &str, seed: &[u8; 32]) -> Self {
+        Self { key_id: key_id.to_owned(), key: ed25519_dalek::SigningKey::from_bytes(seed) }
+    }
+
+    /// The public key that belongs to it.
+    #[must_use]
+    pub fn public_key(&self) -> [u8; 32] {
+        self.key.verifying_key().to_bytes()
+    }
+}
+
+#[cfg(feature = "ed25519")]
+impl std::fmt::Debug for Ed25519Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ed25519Key").field("key_id", &self.key_id).finish_non_exhaustive()
+    }
+}
+
+#[cfg(feature = "ed25519")]
+impl Sign for Ed25519Key {
+    fn key_id(&self) -> &str {
+        &self.key_id
+    }
+
+    fn sign(&self, message: &[u8]) -> [u8; 64] {
+        ed25519_dalek::Signer::sign(&self.key, message).to_bytes()
+    }
+}
+
+/// Calls `each` for every ed25519 key ID under which this server has signed, with the signature if it is well-formed, in
+/// `{server: {key ID: signature}}`.
+pub(crate) fn each_signature_of<'a>(
+    signatures: &'a str,
+    server: &str,
+    mut each: impl FnMut(Str<'a>, Option<[u8; 64]>),
+) -> Result<(), JsonError> {
+    each_signature(signatures, |signer, key_id, signature| {
+        if signer.is(server) {
+            each(key_id, signature);
+        }
+    })
+}
+
+/// Calls `each` for every ed25519 key ID, with the server and the signature if it is well-formed.
+pub(crate) fn each_signature<'a>(
+    signatures: &'a str,
+    mut each: impl FnMut(Str<'a>, Str<'a>, Option<[u8; 64]>),
+) -> Result<(), JsonError> {
+    read_object(signatures, |server, reader| {
+        read_object_field(reader, |key_id, reader| {
+            let signature = match reader.string_field()? {
+                Field::Is(signature) => decode_base64(&signature.text()),
+                Field::Missing | Field::Malformed => None,
+            };
+            if key_id.text().starts_with("ed25519:") {
+                each(server, key_id, signature);
+            }
+            Ok(())
+        })
+        .map(drop)
+    })
 }
 
 /// Bytes from base64: standard or URL-safe alphabet, with or without padding.

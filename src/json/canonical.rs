@@ -4,6 +4,7 @@
 
 use std::ops::Range;
 
+use super::filter::{Everything, Filter, Member};
 use super::{JsonError, JsonErrorKind, Kind, Number, Reader, Str};
 use crate::room_version::RoomVersion;
 
@@ -46,15 +47,15 @@ impl CanonicalDialect {
 /// # Ok::<(), matrix_knock::json::JsonError>(())
 /// ```
 pub fn canonical(text: &str, dialect: CanonicalDialect) -> Result<String, JsonError> {
-    canonical_without(text, dialect, &[])
+    canonical_part(text, dialect, Everything)
 }
 
-/// [`canonical`], leaving out these keys of the outermost object. What is left out is checked like the rest.
-pub(crate) fn canonical_without(text: &str, dialect: CanonicalDialect, omitted: &[&str]) -> Result<String, JsonError> {
+/// [`canonical`] of what a filter leaves.
+pub(crate) fn canonical_part(text: &str, dialect: CanonicalDialect, filter: impl Filter) -> Result<String, JsonError> {
     let mut writer =
         Writer { out: String::with_capacity(text.len()), members: Vec::new(), spare: String::new(), dialect };
     let mut reader = Reader::new(text);
-    writer.value(&mut reader, omitted)?;
+    writer.value(&mut reader, filter)?;
     reader.end()?;
     Ok(writer.out)
 }
@@ -66,19 +67,22 @@ pub(crate) fn push_string(out: &mut String, text: &str) {
     out.push('"');
 }
 
+/// A member of an object that is open, with where its text `"key":value` stands.
+type Entry<'a> = (Str<'a>, Range<usize>);
+
 struct Writer<'a> {
     out: String,
-    /// The members of all objects that are open, each with where its text `"key":value` stands in `out`.
-    members: Vec<(Str<'a>, Range<usize>)>,
+    /// The members of all objects that are open, outer ones first.
+    members: Vec<Entry<'a>>,
     /// Room to put an object in order; kept for the next one.
     spare: String,
     dialect: CanonicalDialect,
 }
 
 impl<'a> Writer<'a> {
-    fn value(&mut self, reader: &mut Reader<'a>, omitted: &[&str]) -> Result<(), JsonError> {
+    fn value<F: Filter>(&mut self, reader: &mut Reader<'a>, filter: F) -> Result<(), JsonError> {
         match reader.kind()? {
-            Kind::Object => self.object(reader, omitted),
+            Kind::Object => self.object(reader, filter),
             Kind::Array => self.array(reader),
             Kind::String => {
                 let string = reader.string()?;
@@ -98,20 +102,29 @@ impl<'a> Writer<'a> {
     }
 
     /// Writes the members as they come, and puts them in order afterwards if they did not come so.
-    fn object(&mut self, reader: &mut Reader<'a>, omitted: &[&str]) -> Result<(), JsonError> {
+    fn object<F: Filter>(&mut self, reader: &mut Reader<'a>, filter: F) -> Result<(), JsonError> {
         let first = self.members.len();
         self.out.push('{');
         let start = self.out.len();
         reader.object(|key, reader| {
             let from = self.out.len();
-            self.string(key);
-            self.out.push(':');
-            self.value(reader, &[])?;
+            match filter.member(key, reader.kind()?) {
+                Member::Keep(filter) => {
+                    self.key(key);
+                    self.value(reader, filter)?;
+                }
+                Member::Empty => {
+                    self.key(key);
+                    reader.skip()?;
+                    self.out.push_str("{}");
+                }
+                Member::Omit => return reader.skip().map(drop),
+            }
             self.members.push((key, from..self.out.len()));
             self.out.push(',');
             Ok(())
         })?;
-        self.order(first, start, omitted).map_err(|kind| reader.error(kind))?;
+        self.order(first, start).map_err(|kind| reader.error(kind))?;
         self.members.truncate(first);
         if self.out.ends_with(',') {
             self.out.pop();
@@ -120,23 +133,18 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    fn order(&mut self, first: usize, start: usize, omitted: &[&str]) -> Result<(), JsonErrorKind> {
+    fn order(&mut self, first: usize, start: usize) -> Result<(), JsonErrorKind> {
+        let ascending = |(one, _): &Entry<'a>, (two, _): &Entry<'a>| one.cmp(*two).is_lt();
         let members = self.members.get_mut(first..).unwrap_or_default();
-        let sorted = members.is_sorted_by(|(one, _), (two, _)| one.cmp(*two).is_lt());
-        if !sorted {
-            members.sort_unstable_by(|(one, _), (two, _)| one.cmp(*two));
-            if !members.is_sorted_by(|(one, _), (two, _)| one.cmp(*two).is_lt()) {
-                return Err(JsonErrorKind::DuplicateKey);
-            }
-        }
-        if sorted && omitted.is_empty() {
+        if members.is_sorted_by(ascending) {
             return Ok(());
         }
+        members.sort_unstable_by(|(one, _), (two, _)| one.cmp(*two));
+        if !members.is_sorted_by(ascending) {
+            return Err(JsonErrorKind::DuplicateKey);
+        }
         self.spare.clear();
-        for (key, range) in members.iter() {
-            if omitted.iter().any(|name| key.is(name)) {
-                continue;
-            }
+        for (_, range) in members.iter() {
             self.spare.push_str(self.out.get(range.clone()).unwrap_or_default());
             self.spare.push(',');
         }
@@ -148,7 +156,7 @@ impl<'a> Writer<'a> {
     fn array(&mut self, reader: &mut Reader<'a>) -> Result<(), JsonError> {
         self.out.push('[');
         reader.array(|reader| {
-            self.value(reader, &[])?;
+            self.value(reader, Everything)?;
             self.out.push(',');
             Ok(())
         })?;
@@ -157,6 +165,11 @@ impl<'a> Writer<'a> {
         }
         self.out.push(']');
         Ok(())
+    }
+
+    fn key(&mut self, key: Str<'a>) {
+        self.string(key);
+        self.out.push(':');
     }
 
     fn string(&mut self, string: Str<'a>) {

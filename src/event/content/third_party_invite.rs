@@ -3,9 +3,9 @@
 //! <https://spec.matrix.org/v1.19/client-server-api/#third-party-invites>
 
 use super::{read_object, read_object_field};
-use crate::event::signature::decode_base64;
+use crate::event::signature::{decode_base64, each_signature};
 use crate::event::{Event, Verify};
-use crate::json::{CanonicalDialect, Field, JsonError, Kind, Reader, Str, canonical_without};
+use crate::json::{CanonicalDialect, Field, JsonError, Kind, Reader, Str, Without, canonical_part};
 
 pub(crate) const THIRD_PARTY_INVITE: &str = "m.room.third_party_invite";
 
@@ -59,12 +59,15 @@ impl<'a> Signed<'a> {
         verifier: &impl Verify,
     ) -> bool {
         let Field::Is(signatures) = self.signatures else { return false };
-        let Ok(message) = canonical_without(self.text, dialect, &["signatures", "unsigned"]) else { return false };
+        let Ok(message) = canonical_part(self.text, dialect, Without(&["signatures", "unsigned"])) else {
+            return false;
+        };
         let keys = public_keys(third_party_invite.content());
         let mut left = MAX_VERIFICATIONS;
         let mut verified = false;
         // The text has been read before: it is well-formed, and an error means that it is of another kind.
-        let _wrong_kind = each_signature(signatures, |signature| {
+        let _wrong_kind = each_signature(signatures, |_server, _key_id, signature| {
+            let Some(signature) = signature else { return };
             verified = verified
                 || keys.iter().any(|key| {
                     let allowed = left > 0;
@@ -74,22 +77,6 @@ impl<'a> Signed<'a> {
         });
         verified
     }
-}
-
-/// Calls `each` for every well-formed ed25519 signature in `{server: {key ID: signature}}`.
-fn each_signature(signatures: &str, mut each: impl FnMut([u8; 64])) -> Result<(), JsonError> {
-    read_object(signatures, |_server, reader| {
-        read_object_field(reader, |key_id, reader| {
-            let is_ed25519 = key_id.text().starts_with("ed25519:");
-            if let Field::Is(signature) = reader.string_field()? {
-                if let Some(signature) = decode_base64(&signature.text()).filter(|_| is_ed25519) {
-                    each(signature);
-                }
-            }
-            Ok(())
-        })
-        .map(drop)
-    })
 }
 
 /// The keys in `public_key` and `public_keys[].public_key`.

@@ -1,0 +1,315 @@
+//! The format that an event has to have in its room version, or it is dropped before anything else is asked.
+//!
+//! <https://spec.matrix.org/v1.19/rooms/v12/#event-format>,
+//! <https://spec.matrix.org/v1.19/client-server-api/#size-limits>
+
+use std::borrow::Cow;
+
+use super::content::{CREATE, read_object_field};
+use super::hash::Sha256Hash;
+use super::pdu::{Pdu, event_reference};
+use super::{Event, PduError};
+use crate::id::{EventId, IdError, MAX_ID_BYTES, RoomId, UserId};
+use crate::json::{CanonicalDialect, Field, JsonError, Kind, Reader, Str, canonical};
+use crate::room_version::{EventIdFormat, RoomVersion};
+
+/// The most bytes that an event may have in canonical form, signatures and `unsigned` included.
+pub const MAX_EVENT_BYTES: usize = 65_536;
+/// The most events that `auth_events` may name.
+pub const MAX_AUTH_EVENTS: usize = 10;
+/// The most events that `prev_events` may name.
+pub const MAX_PREV_EVENTS: usize = 20;
+
+/// Why an event is not in the format of its room version.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FormatError {
+    /// It is not even an event in outline.
+    #[error(transparent)]
+    Pdu(#[from] PduError),
+    /// It is not canonical JSON of this version.
+    #[error(transparent)]
+    Json(#[from] JsonError),
+    /// It has more than [`MAX_EVENT_BYTES`].
+    #[error("event of {bytes} bytes, more than {MAX_EVENT_BYTES}")]
+    TooLarge {
+        /// The bytes of its canonical form.
+        bytes: usize,
+    },
+    /// A property that it must have is missing.
+    #[error("event has no `{0}`")]
+    Missing(&'static str),
+    /// A property that it must not have is there.
+    #[error("event has a `{0}`, which it must not have in this room version")]
+    Unexpected(&'static str),
+    /// A property is of the wrong kind, or out of its range.
+    #[error("`{0}` of the event is of the wrong kind or out of range")]
+    WrongKind(&'static str),
+    /// A property has more than [`MAX_ID_BYTES`] bytes.
+    #[error("`{0}` of the event is longer than {MAX_ID_BYTES} bytes")]
+    TooLong(&'static str),
+    /// A property is not the identifier that it has to be.
+    #[error("`{property}` of the event {error}")]
+    Id {
+        /// The property.
+        property: &'static str,
+        /// What is wrong with it.
+        error: IdError,
+    },
+    /// A property names too many events.
+    #[error("`{property}` of the event names {count} events, too many")]
+    TooMany {
+        /// The property.
+        property: &'static str,
+        /// How many it names.
+        count: usize,
+    },
+}
+
+/// An event that has the format of its room version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FormattedPdu<'a> {
+    pdu: Pdu<'a>,
+    version: RoomVersion,
+    links: Links<'a>,
+}
+
+/// What the format check reads beside what [`Pdu`] has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Links<'a> {
+    auth_events: Vec<Cow<'a, str>>,
+    prev_events: Vec<Cow<'a, str>>,
+    depth: i64,
+    origin_server_ts: i64,
+    sha256: Option<Cow<'a, str>>,
+    signatures: &'a str,
+}
+
+impl<'a> Pdu<'a> {
+    /// Checks the format of the event in its room version. The text has to be as it goes between servers: since v3
+    /// without an `event_id`.
+    ///
+    /// # Errors
+    ///
+    /// [`FormatError`], by the first thing that is wrong.
+    pub fn check_format(self, version: RoomVersion) -> Result<FormattedPdu<'a>, FormatError> {
+        let bytes = canonical(self.text(), CanonicalDialect::of(version))?.len();
+        if bytes > MAX_EVENT_BYTES {
+            return Err(FormatError::TooLarge { bytes });
+        }
+        let links = Links::read(self.text(), version)?;
+        check_ids(&self, version)?;
+        Ok(FormattedPdu { pdu: self, version, links })
+    }
+}
+
+impl<'a> FormattedPdu<'a> {
+    /// The event.
+    #[must_use]
+    pub const fn pdu(&self) -> &Pdu<'a> {
+        &self.pdu
+    }
+
+    /// The room version whose format it has.
+    #[must_use]
+    pub const fn version(&self) -> RoomVersion {
+        self.version
+    }
+
+    /// The IDs in `auth_events`, 10 at most.
+    pub fn auth_events(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.links.auth_events.iter().map(|id| &**id)
+    }
+
+    /// The IDs in `prev_events`, 20 at most.
+    pub fn prev_events(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.links.prev_events.iter().map(|id| &**id)
+    }
+
+    /// The `depth`: not negative.
+    #[must_use]
+    pub const fn depth(&self) -> i64 {
+        self.links.depth
+    }
+
+    /// The `origin_server_ts`, in milliseconds since the Unix epoch.
+    #[must_use]
+    pub const fn origin_server_ts(&self) -> i64 {
+        self.links.origin_server_ts
+    }
+
+    /// Whether this is the content hash that the event claims to have.
+    pub(crate) fn claims_hash(&self, hash: &Sha256Hash) -> bool {
+        let claimed = self.links.sha256.as_deref().and_then(super::signature::decode_base64::<32>);
+        claimed.as_ref() == Some(hash.as_bytes())
+    }
+
+    pub(crate) const fn signatures(&self) -> &'a str {
+        self.links.signatures
+    }
+}
+
+impl<'a> Links<'a> {
+    fn read(text: &'a str, version: RoomVersion) -> Result<Self, FormatError> {
+        let mut auth_events = Field::Missing;
+        let mut prev_events = Field::Missing;
+        let mut depth = Field::Missing;
+        let mut origin_server_ts = Field::Missing;
+        let mut sha256 = Field::Missing;
+        let mut signatures = Field::Missing;
+        let mut content = Field::Missing;
+        let mut unsigned = Field::Missing;
+        let mut reader = Reader::new(text);
+        reader.object(|key, reader| {
+            match key.plain() {
+                Some("auth_events") => auth_events.put(references(reader, version)?),
+                Some("prev_events") => prev_events.put(references(reader, version)?),
+                Some("depth") => depth.put(integer(reader)?),
+                Some("origin_server_ts") => origin_server_ts.put(integer(reader)?),
+                Some("hashes") => sha256.put(hashes(reader)?),
+                Some("signatures") => signatures.put(signature_map(reader)?),
+                Some("content") => content.put(object(reader)?),
+                Some("unsigned") => unsigned.put(object(reader)?),
+                _ => drop(reader.skip()?),
+            }
+            Ok(())
+        })?;
+        required("content", content)?;
+        optional("unsigned", unsigned)?;
+        let depth = required("depth", depth)?;
+        let highest = if version.rules().strict_canonical_json { (1 << 53) - 1 } else { i64::MAX };
+        if !(0..=highest).contains(&depth) {
+            return Err(FormatError::WrongKind("depth"));
+        }
+        Ok(Self {
+            auth_events: at_most(MAX_AUTH_EVENTS, "auth_events", required("auth_events", auth_events)?)?,
+            prev_events: at_most(MAX_PREV_EVENTS, "prev_events", required("prev_events", prev_events)?)?,
+            depth,
+            origin_server_ts: required("origin_server_ts", origin_server_ts)?,
+            sha256: required("hashes", sha256)?.map(Str::text),
+            signatures: required("signatures", signatures)?,
+        })
+    }
+}
+
+/// The identifiers, and which of them are there.
+fn check_ids(pdu: &Pdu<'_>, version: RoomVersion) -> Result<(), FormatError> {
+    let rules = version.rules();
+    for (property, value) in [("type", Some(pdu.event_type())), ("state_key", pdu.state_key())] {
+        if value.is_some_and(|value| value.len() > MAX_ID_BYTES) {
+            return Err(FormatError::TooLong(property));
+        }
+    }
+    UserId::parse(pdu.sender()).map_err(|error| FormatError::Id { property: "sender", error })?;
+
+    let is_create = pdu.event_type() == CREATE && pdu.state_key() == Some("");
+    match pdu.room_id() {
+        Some(_) if rules.create_event_is_room_id && is_create => return Err(FormatError::Unexpected("room_id")),
+        None if rules.create_event_is_room_id && is_create => {}
+        None => return Err(FormatError::Missing("room_id")),
+        Some(room_id) => {
+            RoomId::parse(room_id).map_err(|error| FormatError::Id { property: "room_id", error })?;
+        }
+    }
+    match (rules.event_ids, pdu.event_id()) {
+        (EventIdFormat::InBody, None) => Err(FormatError::Missing("event_id")),
+        (EventIdFormat::InBody, Some(id)) => match EventId::parse(id) {
+            Ok(_) if !id.contains(':') => Err(FormatError::Id { property: "event_id", error: IdError::NoDomain }),
+            Ok(_) => Ok(()),
+            Err(error) => Err(FormatError::Id { property: "event_id", error }),
+        },
+        (EventIdFormat::StandardHash | EventIdFormat::UrlSafeHash, None) => Ok(()),
+        (EventIdFormat::StandardHash | EventIdFormat::UrlSafeHash, Some(_)) => Err(FormatError::Unexpected("event_id")),
+    }
+}
+
+fn required<T>(property: &'static str, field: Field<T>) -> Result<T, FormatError> {
+    optional(property, field)?.ok_or(FormatError::Missing(property))
+}
+
+fn optional<T>(property: &'static str, field: Field<T>) -> Result<Option<T>, FormatError> {
+    match field {
+        Field::Missing => Ok(None),
+        Field::Malformed => Err(FormatError::WrongKind(property)),
+        Field::Is(value) => Ok(Some(value)),
+    }
+}
+
+/// Checks how many events are named, and that each has the form of an ID.
+fn at_most<'a>(most: usize, property: &'static str, ids: Vec<Str<'a>>) -> Result<Vec<Cow<'a, str>>, FormatError> {
+    if ids.len() > most {
+        return Err(FormatError::TooMany { property, count: ids.len() });
+    }
+    ids.into_iter()
+        .map(|id| {
+            let id = id.text();
+            EventId::parse(&id).map_err(|error| FormatError::Id { property, error })?;
+            Ok(id)
+        })
+        .collect()
+}
+
+/// The events that a list names: IDs, or before v3 pairs of an ID and its hashes.
+fn references<'a>(reader: &mut Reader<'a>, version: RoomVersion) -> Result<Field<Vec<Str<'a>>>, JsonError> {
+    if reader.kind()? != Kind::Array {
+        return reader.skip().map(|_| Field::Malformed);
+    }
+    let entry = match version.rules().event_ids {
+        EventIdFormat::InBody => Kind::Array,
+        EventIdFormat::StandardHash | EventIdFormat::UrlSafeHash => Kind::String,
+    };
+    let mut ids = Field::Is(Vec::new());
+    reader.array(|reader| {
+        let of_this_version = reader.kind()? == entry;
+        match (&mut ids, event_reference(reader)?) {
+            (Field::Is(all), Field::Is(id)) if of_this_version => all.push(id),
+            (malformed, _) => *malformed = Field::Malformed,
+        }
+        Ok(())
+    })?;
+    Ok(ids)
+}
+
+fn integer(reader: &mut Reader<'_>) -> Result<Field<i64>, JsonError> {
+    if reader.kind()? != Kind::Number {
+        return reader.skip().map(|_| Field::Malformed);
+    }
+    // Before v6 `-0` is an integer too; since then the canonical form has been refused.
+    let number = reader.number()?;
+    Ok(number.text().parse().map_or(Field::Malformed, Field::Is))
+}
+
+/// The `sha256` of `hashes`, if it has one that is a string.
+fn hashes<'a>(reader: &mut Reader<'a>) -> Result<Field<Option<Str<'a>>>, JsonError> {
+    let mut sha256 = Field::Missing;
+    let is_object = read_object_field(reader, |key, reader| {
+        if key.is("sha256") { reader.string_field().map(|field| sha256.put(field)) } else { reader.skip().map(drop) }
+    })?;
+    Ok(match sha256 {
+        _ if !is_object => Field::Malformed,
+        Field::Missing => Field::Is(None),
+        Field::Malformed => Field::Malformed,
+        Field::Is(hash) => Field::Is(Some(hash)),
+    })
+}
+
+/// The text of an object of objects of strings.
+fn signature_map<'a>(reader: &mut Reader<'a>) -> Result<Field<&'a str>, JsonError> {
+    let text = reader.clone().skip()?;
+    let mut well_formed = true;
+    let is_object = read_object_field(reader, |_server, reader| {
+        let is_object = read_object_field(reader, |_key_id, reader| {
+            let is_string = matches!(reader.string_field()?, Field::Is(_));
+            well_formed = well_formed && is_string;
+            Ok(())
+        })?;
+        well_formed = well_formed && is_object;
+        Ok(())
+    })?;
+    Ok(if is_object && well_formed { Field::Is(text) } else { Field::Malformed })
+}
+
+fn object(reader: &mut Reader<'_>) -> Result<Field<()>, JsonError> {
+    let is_object = reader.kind()? == Kind::Object;
+    reader.skip()?;
+    Ok(if is_object { Field::Is(()) } else { Field::Malformed })
+}

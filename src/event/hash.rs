@@ -1,0 +1,102 @@
+//! Hashes of an event, and the IDs that are made of them.
+//!
+//! <https://spec.matrix.org/v1.19/server-server-api/#calculating-the-reference-hash-for-an-event>
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::prelude::{BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE_NO_PAD};
+use sha2::{Digest as _, Sha256};
+
+use super::PduError;
+use super::pdu::id_in_body;
+use super::redaction::essential;
+use crate::json::{CanonicalDialect, JsonError, Without, canonical_part};
+use crate::room_version::{EventIdFormat, RoomVersion};
+
+/// A SHA-256 hash. `Display` writes it in unpadded standard base64, as the `hashes` of an event have it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Sha256Hash([u8; 32]);
+
+impl Sha256Hash {
+    pub(crate) fn of(text: &str) -> Self {
+        Self(Sha256::digest(text.as_bytes()).into())
+    }
+
+    /// The hash itself.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl fmt::Display for Sha256Hash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&BASE64_STANDARD_NO_PAD.encode(self.0))
+    }
+}
+
+/// The content hash: of the whole event but for `hashes`, `signatures` and `unsigned`.
+///
+/// The text is taken as it goes between servers: an `event_id` that a host has noted in it counts.
+///
+/// # Errors
+///
+/// [`JsonError`] if the text is not canonical in the version's dialect.
+pub fn content_hash(version: RoomVersion, text: &str) -> Result<Sha256Hash, JsonError> {
+    let without = Without(&["hashes", "signatures", "unsigned"]);
+    let hashed = canonical_part(text, CanonicalDialect::of(version), without)?;
+    Ok(Sha256Hash::of(&hashed))
+}
+
+/// The reference hash: of the redacted event without its signatures. Event IDs are made of it since v3.
+///
+/// # Errors
+///
+/// [`PduError`] if the text is no JSON object, has no `type`, or what a redaction leaves is not canonical.
+pub fn reference_hash(version: RoomVersion, text: &str) -> Result<Sha256Hash, PduError> {
+    Ok(Sha256Hash::of(&essential(version, text)?))
+}
+
+/// The ID of an event: its reference hash since v3, before what its `event_id` says.
+///
+/// # Errors
+///
+/// As [`reference_hash`]; in versions 1 and 2 an event without an `event_id` has none.
+///
+/// # Examples
+///
+/// ```
+/// use matrix_knock::RoomVersion;
+/// use matrix_knock::event::event_id;
+///
+/// let event = r#"{"type":"X","depth":6,"content":{}}"#;
+/// assert_eq!(event_id(RoomVersion::V3, event)?, "$q/w7YUBP7NR3arNe5+SzZFtyE6qxaqfvoaOtbxaD6es");
+/// assert_eq!(event_id(RoomVersion::V4, event)?, "$q_w7YUBP7NR3arNe5-SzZFtyE6qxaqfvoaOtbxaD6es");
+/// # Ok::<(), matrix_knock::event::PduError>(())
+/// ```
+pub fn event_id(version: RoomVersion, text: &str) -> Result<String, PduError> {
+    match version.rules().event_ids {
+        EventIdFormat::InBody => id_in_body(text),
+        EventIdFormat::StandardHash | EventIdFormat::UrlSafeHash => {
+            Ok(event_id_of(version, &reference_hash(version, text)?))
+        }
+    }
+}
+
+/// The event ID that a reference hash makes since v3.
+pub(crate) fn event_id_of(version: RoomVersion, hash: &Sha256Hash) -> String {
+    let mut id = String::from("$");
+    match version.rules().event_ids {
+        EventIdFormat::InBody | EventIdFormat::StandardHash => BASE64_STANDARD_NO_PAD.encode_string(hash.0, &mut id),
+        EventIdFormat::UrlSafeHash => BASE64_URL_SAFE_NO_PAD.encode_string(hash.0, &mut id),
+    }
+    id
+}
+
+/// The room ID that a create event makes since v12: its event ID with another sigil. None before.
+#[must_use]
+pub fn room_id_of_create(version: RoomVersion, create_event_id: &str) -> Option<String> {
+    let opaque = create_event_id.strip_prefix('$').filter(|_| version.rules().create_event_is_room_id)?;
+    Some(format!("!{opaque}"))
+}

@@ -1,0 +1,277 @@
+//! The keys of servers, and until when they count.
+//!
+//! <https://spec.matrix.org/v1.19/server-server-api/#retrieving-server-keys>
+
+use std::collections::BTreeMap;
+
+use super::content::{read_object, read_object_field};
+use super::signature::{Verify, decode_base64, each_signature_of};
+use crate::id::ServerName;
+use crate::json::{CanonicalDialect, Field, JsonError, Kind, Reader, Str, Without, canonical_part};
+use crate::room_version::RoomVersionRules;
+
+/// The longest key document that is looked at, in bytes.
+pub const MAX_KEY_DOCUMENT_BYTES: usize = 65_536;
+
+/// Seven days in milliseconds: no key is trusted for longer, whatever its server says.
+const SEVEN_DAYS: u64 = 7 * 24 * 60 * 60 * 1000;
+
+/// A public key of a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct VerifyKey {
+    /// The key itself: ed25519, 32 bytes.
+    pub public_key: [u8; 32],
+    /// For which events it counts.
+    pub validity: KeyValidity,
+}
+
+/// For which events a key counts, by their `origin_server_ts`. Times are in milliseconds since the Unix epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum KeyValidity {
+    /// A key in use: since v5 for events not later than `valid_until_ts`, itself at most seven days from now. Before v5
+    /// for all.
+    Until(u64),
+    /// A key that was replaced: for events not later than its `expired_ts`, in every version.
+    Expired(u64),
+    /// A key that is never questioned.
+    Forever,
+}
+
+impl KeyValidity {
+    /// Whether the key counts for an event of this time.
+    pub(crate) fn counts(self, origin_server_ts: i64, now: u64, rules: &RoomVersionRules) -> bool {
+        let time = u64::try_from(origin_server_ts).unwrap_or(0);
+        match self {
+            Self::Until(until) if rules.enforces_key_validity => time <= until.min(now.saturating_add(SEVEN_DAYS)),
+            Self::Until(_) | Self::Forever => true,
+            Self::Expired(expired) => time <= expired,
+        }
+    }
+}
+
+/// Look-up of the keys of servers. A closure from server name and key ID to the key is one.
+pub trait Keys {
+    /// The key of this ID, if it is known.
+    fn key(&self, server: &str, key_id: &str) -> Option<VerifyKey>;
+}
+
+impl<F: Fn(&str, &str) -> Option<VerifyKey>> Keys for F {
+    fn key(&self, server: &str, key_id: &str) -> Option<VerifyKey> {
+        self(server, key_id)
+    }
+}
+
+/// The keys of one server, as it publishes them itself.
+///
+/// <https://spec.matrix.org/v1.19/server-server-api/#get_matrixkeyv2server>
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerKeys {
+    server_name: String,
+    keys: BTreeMap<String, VerifyKey>,
+}
+
+/// Why a key document is not taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ServerKeysError {
+    /// It is longer than [`MAX_KEY_DOCUMENT_BYTES`].
+    #[error("key document of {bytes} bytes, more than {MAX_KEY_DOCUMENT_BYTES}")]
+    TooLarge {
+        /// The length of the text.
+        bytes: usize,
+    },
+    /// It is not canonical JSON.
+    #[error(transparent)]
+    Json(#[from] JsonError),
+    /// A property is missing or of the wrong kind.
+    #[error("`{0}` of the key document is missing or malformed")]
+    Malformed(&'static str),
+    /// It is of another server than was asked.
+    #[error("the key document is of another server")]
+    OtherServer,
+    /// A key in use is no ed25519 key.
+    #[error("the key `{key_id}` is malformed")]
+    Key {
+        /// Its ID.
+        key_id: String,
+    },
+    /// None of the keys in use has signed the document.
+    #[error("no key of the document has signed it")]
+    NotSigned,
+    /// A signature by one of the keys in use does not verify.
+    #[error("the signature of the key document by `{key_id}` does not verify")]
+    BadSignature {
+        /// The key's ID.
+        key_id: String,
+    },
+}
+
+impl ServerKeys {
+    /// Reads a `/_matrix/key/v2/server` document of this server: at least one of its keys in use has signed it, and
+    /// every signature by one of them verifies.
+    ///
+    /// Keys of other algorithms than ed25519 are passed over.
+    ///
+    /// # Errors
+    ///
+    /// [`ServerKeysError`], by the first thing that is wrong.
+    pub fn parse(server: ServerName<'_>, text: &str, verifier: &impl Verify) -> Result<Self, ServerKeysError> {
+        if text.len() > MAX_KEY_DOCUMENT_BYTES {
+            return Err(ServerKeysError::TooLarge { bytes: text.len() });
+        }
+        let without = Without(&["signatures", "unsigned"]);
+        let message = canonical_part(text, CanonicalDialect::Strict, without)?;
+        let document = Document::read(text)?;
+        let name = required("server_name", document.server_name)?;
+        if !name.is(server.as_str()) {
+            return Err(ServerKeysError::OtherServer);
+        }
+        let until = KeyValidity::Until(required("valid_until_ts", document.valid_until_ts)?);
+        let mut keys = BTreeMap::new();
+        for (key_id, key) in required("verify_keys", document.verify_keys)? {
+            let public_key = key.ok_or(ServerKeysError::Key { key_id: key_id.clone() })?.public_key;
+            keys.insert(key_id, VerifyKey { public_key, validity: until });
+        }
+        check_signatures(server, required("signatures", document.signatures)?, &keys, &message, verifier)?;
+        for (key_id, key) in optional("old_verify_keys", document.old_verify_keys)?.unwrap_or_default() {
+            // An old key that cannot be read is a key less, and a key in use wins over an old one of its ID.
+            if let Some(OldKey { public_key, expired_ts: Some(expired) }) = key {
+                keys.entry(key_id).or_insert(VerifyKey { public_key, validity: KeyValidity::Expired(expired) });
+            }
+        }
+        Ok(Self { server_name: server.as_str().to_owned(), keys })
+    }
+
+    /// The server whose keys they are.
+    #[must_use]
+    pub fn server_name(&self) -> &str {
+        &self.server_name
+    }
+
+    /// The keys by their IDs, old ones too.
+    pub fn keys(&self) -> impl ExactSizeIterator<Item = (&str, VerifyKey)> {
+        self.keys.iter().map(|(key_id, key)| (key_id.as_str(), *key))
+    }
+}
+
+impl Keys for ServerKeys {
+    fn key(&self, server: &str, key_id: &str) -> Option<VerifyKey> {
+        self.keys.get(key_id).filter(|_| server == self.server_name).copied()
+    }
+}
+
+/// The documents of several servers.
+impl Keys for [ServerKeys] {
+    fn key(&self, server: &str, key_id: &str) -> Option<VerifyKey> {
+        self.iter().find_map(|keys| keys.key(server, key_id))
+    }
+}
+
+fn check_signatures(
+    server: ServerName<'_>,
+    signatures: &str,
+    keys: &BTreeMap<String, VerifyKey>,
+    message: &str,
+    verifier: &impl Verify,
+) -> Result<(), ServerKeysError> {
+    let mut signed = false;
+    let mut bad = None;
+    each_signature_of(signatures, server.as_str(), |key_id, signature| {
+        let key_id = key_id.text();
+        let Some(key) = keys.get(&*key_id) else { return };
+        if signature.is_some_and(|signature| verifier.verify(&key.public_key, message.as_bytes(), &signature)) {
+            signed = true;
+        } else {
+            bad = Some(key_id.into_owned());
+        }
+    })?;
+    match bad {
+        Some(key_id) => Err(ServerKeysError::BadSignature { key_id }),
+        None if signed => Ok(()),
+        None => Err(ServerKeysError::NotSigned),
+    }
+}
+
+/// A key of `verify_keys` or `old_verify_keys`.
+#[derive(Debug, Clone, Copy)]
+struct OldKey {
+    public_key: [u8; 32],
+    expired_ts: Option<u64>,
+}
+
+type KeyEntries = Vec<(String, Option<OldKey>)>;
+
+#[derive(Default)]
+struct Document<'a> {
+    server_name: Field<Str<'a>>,
+    valid_until_ts: Field<u64>,
+    verify_keys: Field<KeyEntries>,
+    old_verify_keys: Field<KeyEntries>,
+    signatures: Field<&'a str>,
+}
+
+impl<'a> Document<'a> {
+    fn read(text: &'a str) -> Result<Self, JsonError> {
+        let mut found = Self::default();
+        read_object(text, |key, reader| {
+            match () {
+                () if key.is("server_name") => found.server_name.put(reader.string_field()?),
+                () if key.is("valid_until_ts") => found.valid_until_ts.put(time(reader)?),
+                () if key.is("verify_keys") => found.verify_keys.put(key_entries(reader)?),
+                () if key.is("old_verify_keys") => found.old_verify_keys.put(key_entries(reader)?),
+                () if key.is("signatures") => found.signatures.put(Field::Is(reader.skip()?)),
+                () => drop(reader.skip()?),
+            }
+            Ok(())
+        })?;
+        Ok(found)
+    }
+}
+
+fn key_entries(reader: &mut Reader<'_>) -> Result<Field<KeyEntries>, JsonError> {
+    let mut entries = Vec::new();
+    let is_object = read_object_field(reader, |key_id, reader| {
+        let mut public_key = Field::Missing;
+        let mut expired_ts = Field::Missing;
+        read_object_field(reader, |key, reader| {
+            match () {
+                () if key.is("key") => public_key.put(reader.string_field()?),
+                () if key.is("expired_ts") => expired_ts.put(time(reader)?),
+                () => drop(reader.skip()?),
+            }
+            Ok(())
+        })?;
+        let public_key = match public_key {
+            Field::Is(key) => decode_base64(&key.text()),
+            Field::Missing | Field::Malformed => None,
+        };
+        let expired_ts = match expired_ts {
+            Field::Is(time) => Some(time),
+            Field::Missing | Field::Malformed => None,
+        };
+        let key_id = key_id.text();
+        if key_id.starts_with("ed25519:") {
+            entries.push((key_id.into_owned(), public_key.map(|public_key| OldKey { public_key, expired_ts })));
+        }
+        Ok(())
+    })?;
+    Ok(if is_object { Field::Is(entries) } else { Field::Malformed })
+}
+
+fn time(reader: &mut Reader<'_>) -> Result<Field<u64>, JsonError> {
+    if reader.kind()? != Kind::Number {
+        return reader.skip().map(|_| Field::Malformed);
+    }
+    Ok(reader.number()?.text().parse().map_or(Field::Malformed, Field::Is))
+}
+
+fn required<T>(property: &'static str, field: Field<T>) -> Result<T, ServerKeysError> {
+    optional(property, field)?.ok_or(ServerKeysError::Malformed(property))
+}
+
+fn optional<T>(property: &'static str, field: Field<T>) -> Result<Option<T>, ServerKeysError> {
+    match field {
+        Field::Missing => Ok(None),
+        Field::Malformed => Err(ServerKeysError::Malformed(property)),
+        Field::Is(value) => Ok(Some(value)),
+    }
+}

@@ -1,0 +1,40 @@
+//! Which members of an object reach its canonical form.
+
+use super::{Kind, Str};
+
+/// A filter is asked about the members of the outermost object, and hands on the one for what is within a member.
+pub(crate) trait Filter: Copy {
+    /// What to do with a member: its key, and the kind of its value.
+    fn member(self, key: Str<'_>, kind: Kind) -> Member<Self>;
+}
+
+/// What to do with a member of an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Member<F> {
+    /// Write it, and of its value what this filter keeps.
+    Keep(F),
+    /// Write it with an empty object for its value.
+    Empty,
+    /// Leave it out. Its value is read over, and need not be canonical.
+    Omit,
+}
+
+/// Keeps all.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Everything;
+
+impl Filter for Everything {
+    fn member(self, _key: Str<'_>, _kind: Kind) -> Member<Self> {
+        Member::Keep(self)
+    }
+}
+
+/// Leaves out these keys of the outermost object.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Without<'k>(pub(crate) &'k [&'k str]);
+
+impl Filter for Without<'_> {
+    fn member(self, key: Str<'_>, _kind: Kind) -> Member<Self> {
+        if self.0.iter().any(|name| key.is(name)) { Member::Omit } else { Member::Keep(Self(&[])) }
+    }
+}
