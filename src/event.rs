@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 pub use content::{Malformed, Membership};
 pub use format::{FormatError, FormattedPdu, MAX_AUTH_EVENTS, MAX_EVENT_BYTES, MAX_PREV_EVENTS};
-pub use hash::{Sha256Hash, content_hash, event_id, reference_hash, room_id_of_create};
+pub use hash::{Sha256Hash, content_hash, event_id, reference_hash, room_id_of_create, without_event_id};
 pub use keys::{KeyValidity, Keys, MAX_KEY_DOCUMENT_BYTES, ServerKeys, ServerKeysError, VerifyKey};
 pub use pdu::{MAX_EVENT_TEXT_BYTES, Pdu, PduError};
 pub use redaction::redact;

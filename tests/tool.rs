@@ -5,7 +5,7 @@
 #[path = "../examples/knock/commands.rs"]
 mod commands;
 
-use commands::{Answer, Line, answer, authorize, stripped_state};
+use commands::{Answer, Line, answer, authorize, canonical_json, event_id, stripped_state, verify};
 
 /// The answers to some lines, and whether all could be read.
 fn run(command: fn(&Line<'_>) -> Answer, lines: &[&[u8]]) -> (Vec<String>, bool) {
@@ -145,4 +145,99 @@ fn what_is_shown() {
     assert_eq!(one(stripped_state, &line("1", "@x:c")), (answer(create_v1, &[create, rules]), true));
     let (error, all_read) = one(stripped_state, &line("10", "k"));
     assert_eq!((error.as_str(), all_read), (r#"{"id":1,"error":"`user_id` does not begin with `@`"}"#, false));
+}
+
+#[test]
+fn canonical_forms() {
+    for (line, expected) in [
+        (r#"{"id":1,"value":{"b":"\u00e9\n","a":[1, -2]}}"#, r#"{"id":1,"canonical":"{\"a\":[1,-2],\"b\":\"é\\n\"}"}"#),
+        (r#"{"id":2,"value":1e2,"room_version":"5"}"#, r#"{"id":2,"canonical":"100.0"}"#),
+        (r#"{"id":3,"value":"x","room_version":"6"}"#, r#"{"id":3,"canonical":"\"x\""}"#),
+    ] {
+        assert_eq!(one(canonical_json, line), (expected.to_owned(), true));
+    }
+    for (line, expected) in [
+        (r#"{"id":4,"value":1e2}"#, r#"{"id":4,"error":"number not allowed in canonical JSON at byte 0"}"#),
+        (r#"{"id":5,"value":{"a":1,"\u0061":2}}"#, r#"{"id":5,"error":"duplicate key in an object at byte 18"}"#),
+        (r#"{"id":6}"#, r#"{"id":6,"error":"missing `value`"}"#),
+        (r#"{"id":7,"value":1,"room_version":"x"}"#, r#"{"id":7,"error":"unknown room version `x`"}"#),
+    ] {
+        assert_eq!(one(canonical_json, line), (expected.to_owned(), false));
+    }
+    let nested = |depth| format!(r#"{{"id":8,"value":{}{}}}"#, "[".repeat(depth), "]".repeat(depth));
+    let expected = format!(r#"{{"id":8,"canonical":"{}{}"}}"#, "[".repeat(128), "]".repeat(128));
+    assert_eq!(one(canonical_json, &nested(128)), (expected, true));
+    let expected = r#"{"id":8,"error":"JSON nested deeper than 128 levels at byte 129"}"#;
+    assert_eq!(one(canonical_json, &nested(129)), (expected.to_owned(), false));
+}
+
+/// A recorded event of version 10 and the key of its server.
+const RECORDED: &str = include_str!("vectors/tampered_send_knock.jsonl");
+const KEYS: &str = r#"{"hs2.test:28448":{"ed25519:a_mdJa":"/sq0Xm+k63PzwNLlvmIH5Eyaely0ApUEREMHVnHHRMo"}}"#;
+
+fn recorded_knock() -> (String, String) {
+    let line = RECORDED.lines().next().expect("a request");
+    let request: serde_json::Value = serde_json::from_str(line).expect("JSON");
+    let text = |key: &str| request[key].as_str().expect("a string").to_owned();
+    (text("body"), text("path_event_id"))
+}
+
+#[test]
+fn ids_and_hashes() {
+    let (event, id) = recorded_knock();
+    // The host's note of an ID is no part of the event.
+    let noted = event.replacen('{', r#"{"event_id":"$note","#, 1);
+    let value: serde_json::Value = serde_json::from_str(&event).expect("JSON");
+    let hash = value["hashes"]["sha256"].as_str().expect("a hash");
+    for event in [&event, &noted] {
+        let (answer, all_read) = one(event_id, &format!(r#"{{"id":1,"room_version":"10","event":{event}}}"#));
+        let start = format!(r#"{{"id":1,"event_id":"{id}","content_hash":"{hash}","hash_ok":true,"redacted":{{"#);
+        assert!(answer.starts_with(&start), "{answer}");
+        assert!(answer.contains(r#""content":{"membership":"knock"}"#) && !answer.contains("reason"), "{answer}");
+        assert!(all_read);
+    }
+    let of = |version: &str, event: &str| {
+        one(event_id, &format!(r#"{{"id":1,"room_version":"{version}","event":{event}}}"#))
+    };
+    let expected = concat!(
+        r#"{"id":1,"event_id":"$x:y","content_hash":"SRxBynihrRJqWJY7oJU9Q5yUzO29Nc5Pl+KiwC8drDs","#,
+        r#""hash_ok":false,"redacted":{"content":{},"event_id":"$x:y","hashes":{},"type":"X"}}"#,
+    );
+    let (answer, _) = of("1", r#"{"type":"X","event_id":"$x:y","content":{"a":1},"hashes":{}}"#);
+    assert_eq!(answer, expected);
+    assert_eq!(of("1", r#"{"type":"X"}"#).0, r#"{"id":1,"error":"event has no `event_id`"}"#);
+    assert_eq!(of("10", "{}").0, r#"{"id":1,"error":"event has no `type`"}"#);
+    assert_eq!(of("10", "[]").0, r#"{"id":1,"error":"event is not an object"}"#);
+}
+
+#[test]
+fn verdicts_on_events() {
+    let (event, _) = recorded_knock();
+    let with = |event: &str, keys: &str| {
+        one(verify, &format!(r#"{{"id":1,"room_version":"10","event":{event},"keys":{keys}}}"#))
+    };
+    let verdict =
+        |verdict: &str, reason: &str| (format!(r#"{{"id":1,"verdict":"{verdict}","reason":{reason}}}"#), true);
+    assert_eq!(with(&event, KEYS), verdict("ok", "null"));
+    assert_eq!(with(&event.replacen('{', r#"{"event_id":"$note","#, 1), KEYS), verdict("ok", "null"));
+    let changed = event.replace(r#""membership":"knock""#, r#""membership":"knock","x":1"#);
+    assert_eq!(with(&changed, KEYS), verdict("hash_mismatch", r#""the content hash is not that of the event""#));
+    assert_eq!(
+        with(&event.replace(r#""membership":"knock""#, r#""membership":"join""#), KEYS),
+        verdict("bad_signature", r#""the signature of `hs2.test:28448` by `ed25519:a_mdJa` does not verify""#)
+    );
+    assert_eq!(
+        with(&event, "{}"),
+        verdict("bad_signature", r#""no signature by a known key of `hs2.test:28448` that counts""#)
+    );
+    assert_eq!(
+        with(&event.replace(r#""depth""#, r#""height""#), KEYS),
+        verdict("bad_format", r#""event has no `depth`""#)
+    );
+    assert_eq!(
+        with(&event.replacen('{', r#"{"type":"x","#, 1), KEYS).0.split(" at byte").next(),
+        Some(r#"{"id":1,"verdict":"bad_format","reason":"duplicate key in an object"#)
+    );
+    let error = r#"{"id":1,"error":"`keys`: `ed25519:a` of `x` is no ed25519 key"}"#;
+    assert_eq!(with(&event, r#"{"x":{"ed25519:a":"AAAA"}}"#), (error.to_owned(), false));
 }

@@ -5,11 +5,13 @@ use std::error::Error;
 use std::io::{self, BufRead, Write};
 
 use matrix_knock::auth;
-use matrix_knock::event::Pdu;
+use matrix_knock::event::{self, FormatError, KeyValidity, Keys, Pdu, Sha256Hash, VerifiedPdu, VerifyKey};
 use matrix_knock::id::UserId;
 use matrix_knock::json::{CanonicalDialect, canonical};
 use matrix_knock::state::StateMap;
 use matrix_knock::{Ed25519, RoomVersion, stripped_state};
+use serde::Deserialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 /// The members of the answer behind `id`, or why the line cannot be read.
@@ -66,6 +68,82 @@ pub(crate) fn authorize(line: &Line<'_>) -> Answer {
         ),
         Err(error @ auth::AuthorizeError::NotAMemberEvent) => return Err(error.into()),
     })
+}
+
+/// `event-id`: the ID and the hashes of any object with a `type`, and what a redaction leaves of it.
+pub(crate) fn event_id(line: &Line<'_>) -> Answer {
+    let version = room_version(line)?;
+    let event = event::without_event_id(version, required("event", line)?.get())?;
+    let hash = event::content_hash(version, &event)?;
+    let claimed = serde_json::from_str::<Claimed>(&event).ok().and_then(|event| event.hashes);
+    let hash_ok = claimed.map_or_else(String::new, |hashes| {
+        let claimed = hashes.get("sha256").and_then(Value::as_str).and_then(Sha256Hash::from_base64);
+        format!(r#","hash_ok":{}"#, claimed == Some(hash))
+    });
+    Ok(format!(
+        r#""event_id":{},"content_hash":"{hash}"{hash_ok},"redacted":{}"#,
+        serde_json::to_string(&event::event_id(version, &event)?)?,
+        event::redact(version, &event)?
+    ))
+}
+
+#[derive(Deserialize)]
+struct Claimed {
+    hashes: Option<Value>,
+}
+
+/// `canonical`: the canonical form of a value, of version 6 and later unless a room version is given.
+pub(crate) fn canonical_json(line: &Line<'_>) -> Answer {
+    let dialect = match line.get("room_version") {
+        None => CanonicalDialect::Strict,
+        Some(_) => CanonicalDialect::of(room_version(line)?),
+    };
+    let text = canonical(required("value", line)?.get(), dialect)?;
+    Ok(format!(r#""canonical":{}"#, serde_json::to_string(&text)?))
+}
+
+/// `verify`: format, signatures and hash of an event.
+pub(crate) fn verify(line: &Line<'_>) -> Answer {
+    let version = room_version(line)?;
+    let keys = keys(line)?;
+    let (verdict, reason) = match event::without_event_id(version, required("event", line)?.get()) {
+        Err(error) => ("bad_format", Some(error.to_string())),
+        Ok(event) => verdict(version, &event, &keys),
+    };
+    let reason = serde_json::to_string(&reason)?;
+    Ok(format!(r#""verdict":"{verdict}","reason":{reason}"#))
+}
+
+fn verdict(version: RoomVersion, event: &str, keys: &impl Keys) -> (&'static str, Option<String>) {
+    let formatted = match Pdu::parse(event).map_err(FormatError::from).and_then(|pdu| pdu.check_format(version)) {
+        Ok(formatted) => formatted,
+        Err(error) => return ("bad_format", Some(error.to_string())),
+    };
+    let signed = match formatted.check_signatures(keys, &Ed25519, u64::MAX) {
+        Ok(signed) => signed,
+        Err(error) => return ("bad_signature", Some(error.to_string())),
+    };
+    match signed.check_hash() {
+        Ok(VerifiedPdu::Whole(_)) => ("ok", None),
+        Ok(VerifiedPdu::Redacted(_)) => ("hash_mismatch", Some("the content hash is not that of the event".to_owned())),
+        Err(error) => ("bad_format", Some(error.to_string())),
+    }
+}
+
+/// The keys of a line: `{server: {key ID: base64}}`, valid for ever.
+fn keys(line: &Line<'_>) -> Result<impl Keys + use<>, Box<dyn Error>> {
+    let text = required("keys", line)?.get();
+    let keys: BTreeMap<String, BTreeMap<String, String>> =
+        serde_json::from_str(text).map_err(|error| format!("`keys`: {error}"))?;
+    let mut decoded = BTreeMap::new();
+    for (server, keys) in keys {
+        for (key_id, key) in keys {
+            let key = VerifyKey::from_base64(&key, KeyValidity::Forever)
+                .ok_or_else(|| format!("`keys`: `{key_id}` of `{server}` is no ed25519 key"))?;
+            decoded.insert((server.clone(), key_id), key);
+        }
+    }
+    Ok(move |server: &str, key_id: &str| decoded.get(&(server.to_owned(), key_id.to_owned())).copied())
 }
 
 /// `stripped-state`: what the user is shown of the room, between servers and in a client.

@@ -12,6 +12,9 @@ Without a command: a walk over a recorded room.
 With one: reads JSON lines from standard input, writes one JSON line for each.
 
   authorize        room_version, state, event   -> may this membership event happen?
+  event-id         room_version, event          -> its ID and hashes, and what a redaction leaves
+  canonical        value, room_version (or not) -> the canonical form
+  verify           room_version, event, keys    -> are format, signatures and hash right?
   stripped-state   room_version, state, user_id -> what somebody outside the room is shown
 ";
 
@@ -20,6 +23,9 @@ fn main() -> ExitCode {
     let done = match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         [] => walk::walk(&mut io::stdout().lock()).map(|()| true),
         ["authorize"] => answer(commands::authorize),
+        ["event-id"] => answer(commands::event_id),
+        ["canonical"] => answer(commands::canonical_json),
+        ["verify"] => answer(commands::verify),
         ["stripped-state"] => answer(commands::stripped_state),
         ["help" | "--help" | "-h"] => {
             print!("{USAGE}");

@@ -3,13 +3,16 @@
 use std::error::Error;
 use std::io::{self, Write};
 
-use matrix_knock::RoomVersion;
-use matrix_knock::auth::{Rejection, may};
-use matrix_knock::event::{Event, Membership, Pdu, Proposal};
+use matrix_knock::auth::{Rejection, authorize, may};
+use matrix_knock::event::{
+    Ed25519Key, Event, FormatError, KeyValidity, Keys, Membership, Pdu, Proposal, Sign, VerifiedPdu, VerifyKey,
+    sign_event,
+};
 use matrix_knock::handshake::template::{KnockTemplate, PrevEvent};
 use matrix_knock::id::{EventId, RoomId, UserId};
 use matrix_knock::state::{FromFn, RoomState, StateMap};
 use matrix_knock::stripped_state;
+use matrix_knock::{Ed25519, RoomVersion};
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -68,6 +71,7 @@ pub(crate) fn walk(out: &mut impl Write) -> io::Result<()> {
     walk.under_other_join_rules(out)?;
     walk.who_may_answer(out)?;
     walk.what_a_knocker_gets(out)?;
+    walk.what_is_signed(out)?;
     walk.what_a_knocker_is_shown(out)
 }
 
@@ -150,11 +154,14 @@ impl<'a> Walk<'a> {
         writeln!(out, "  {:<8} ({:<6})  {KNOCKER}: {verdict}", "retract", retract.membership)
     }
 
+    fn template(&self) -> io::Result<KnockTemplate> {
+        let user = UserId::parse(OUTSIDER).map_err(io::Error::other)?;
+        KnockTemplate::build(self.version, self.room_id, user, &self.state, &[self.last], NOW).map_err(io::Error::other)
+    }
+
     fn what_a_knocker_gets(&self, out: &mut impl Write) -> io::Result<()> {
         heading(out, &format!("The template that the server of {OUTSIDER} gets (make_knock)"))?;
-        let user = UserId::parse(OUTSIDER).map_err(io::Error::other)?;
-        let template = KnockTemplate::build(self.version, self.room_id, user, &self.state, &[self.last], NOW)
-            .map_err(io::Error::other)?;
+        let template = self.template()?;
         let event: Value = serde_json::from_str(&template.to_event())?;
         writeln!(out, "  {:<17} {}", "room_version", template.version())?;
         for (key, value) in event.as_object().into_iter().flatten() {
@@ -169,6 +176,57 @@ impl<'a> Walk<'a> {
             }
         }
         Ok(())
+    }
+
+    /// The knocking server fills the template in and signs it; the resident one verifies what it gets.
+    fn what_is_signed(&self, out: &mut impl Write) -> io::Result<()> {
+        heading(out, &format!("The knock that the server of {OUTSIDER} signs, and what the other one makes of it"))?;
+        let mut event: Value = serde_json::from_str(&self.template()?.to_event())?;
+        event["content"]["reason"] = "Let me in, please".into();
+        let server = UserId::parse(OUTSIDER).map_err(io::Error::other)?.server_name();
+        let key = Ed25519Key::from_seed("ed25519:walk", &[7; 32]);
+        let signed = sign_event(self.version, &event.to_string(), server, &key).map_err(io::Error::other)?;
+        let sent: Value = serde_json::from_str(signed.text())?;
+        writeln!(out, "  {:<17} {}", "event ID", signed.event_id())?;
+        writeln!(out, "  {:<17} {}", "content hash", plain(&sent["hashes"]["sha256"]))?;
+        writeln!(
+            out,
+            "  {:<17} {}",
+            "signature",
+            shortened(&plain(&sent["signatures"][server.as_str()]["ed25519:walk"]))
+        )?;
+
+        let keys = |asked: &str, key_id: &str| {
+            (asked == server.as_str() && key_id == key.key_id())
+                .then(|| VerifyKey { public_key: key.public_key(), validity: KeyValidity::Until(NOW) })
+        };
+        for (what, text) in [
+            ("as it was sent", signed.text().to_owned()),
+            ("another reason", signed.text().replace("please", "now")),
+            ("another depth", signed.text().replace(r#""depth":2"#, r#""depth":3"#)),
+            ("no depth", signed.text().replace(r#""depth""#, r#""height""#)),
+        ] {
+            writeln!(out, "  {what:<17} {}", self.verified(&text, &keys))?;
+        }
+        Ok(())
+    }
+
+    /// What a resident server makes of an event that it gets.
+    fn verified(&self, text: &str, keys: &impl Keys) -> String {
+        let verified = Pdu::parse(text)
+            .map_err(FormatError::from)
+            .and_then(|pdu| pdu.check_format(self.version))
+            .map_err(|error| error.to_string())
+            .and_then(|pdu| pdu.check_signatures(keys, &Ed25519, NOW).map_err(|error| error.to_string()))
+            .and_then(|pdu| pdu.check_hash().map_err(|error| error.to_string()));
+        match verified {
+            Ok(VerifiedPdu::Whole(whole)) => match authorize(self.version, whole.pdu(), &self.state, &Ed25519) {
+                Ok(_) => "verified and allowed".to_owned(),
+                Err(error) => format!("verified and refused: {error}"),
+            },
+            Ok(VerifiedPdu::Redacted(_)) => "content hash mismatch: only a redacted copy could be believed".to_owned(),
+            Err(error) => format!("dropped: {error}"),
+        }
     }
 
     fn what_a_knocker_is_shown(&self, out: &mut impl Write) -> io::Result<()> {

@@ -69,7 +69,7 @@ impl CompiledRoom {
 
         let creator = match rules.creator_is_sender {
             true => Some(create.sender().into()),
-            false => creator(create.content()).map(|creator| creator.text().into()),
+            false => creator(create.content()).map(Into::into),
         };
         let mut privileged = Vec::new();
         if rules.privileged_creators {

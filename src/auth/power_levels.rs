@@ -90,7 +90,7 @@ pub(crate) fn is_creator(create: &impl Event, user: &str, rules: &RoomVersionRul
     if rules.creator_is_sender {
         return create.sender() == user;
     }
-    creator(create.content()).is_some_and(|creator| creator.is(user))
+    creator(create.content()).is_some_and(|creator| creator == user)
 }
 
 fn privileged_creators(create: &impl Event, users: [&str; 2]) -> [bool; 2] {

@@ -139,8 +139,7 @@ impl<'a> FormattedPdu<'a> {
 
     /// Whether this is the content hash that the event claims to have.
     pub(crate) fn claims_hash(&self, hash: &Sha256Hash) -> bool {
-        let claimed = self.links.sha256.as_deref().and_then(super::signature::decode_base64::<32>);
-        claimed.as_ref() == Some(hash.as_bytes())
+        self.links.sha256.as_deref().and_then(Sha256Hash::from_base64) == Some(*hash)
     }
 
     pub(crate) const fn signatures(&self) -> &'a str {
@@ -160,15 +159,15 @@ impl<'a> Links<'a> {
         let mut unsigned = Field::Missing;
         let mut reader = Reader::new(text);
         reader.object(|key, reader| {
-            match key.plain() {
-                Some("auth_events") => auth_events.put(references(reader, version)?),
-                Some("prev_events") => prev_events.put(references(reader, version)?),
-                Some("depth") => depth.put(integer(reader)?),
-                Some("origin_server_ts") => origin_server_ts.put(integer(reader)?),
-                Some("hashes") => sha256.put(hashes(reader)?),
-                Some("signatures") => signatures.put(signature_map(reader)?),
-                Some("content") => content.put(object(reader)?),
-                Some("unsigned") => unsigned.put(object(reader)?),
+            match &*key.text() {
+                "auth_events" => auth_events.put(references(reader, version)?),
+                "prev_events" => prev_events.put(references(reader, version)?),
+                "depth" => depth.put(integer(reader)?),
+                "origin_server_ts" => origin_server_ts.put(integer(reader)?),
+                "hashes" => sha256.put(hashes(reader)?),
+                "signatures" => signatures.put(signature_map(reader)?),
+                "content" => content.put(object(reader)?),
+                "unsigned" => unsigned.put(object(reader)?),
                 _ => drop(reader.skip()?),
             }
             Ok(())

@@ -11,6 +11,7 @@ use sha2::{Digest as _, Sha256};
 use super::PduError;
 use super::pdu::id_in_body;
 use super::redaction::essential;
+use super::signature::decode_base64;
 use crate::json::{CanonicalDialect, JsonError, Without, canonical_part};
 use crate::room_version::{EventIdFormat, RoomVersion};
 
@@ -21,6 +22,12 @@ pub struct Sha256Hash([u8; 32]);
 impl Sha256Hash {
     pub(crate) fn of(text: &str) -> Self {
         Self(Sha256::digest(text.as_bytes()).into())
+    }
+
+    /// The hash that base64 stands for: standard or URL-safe alphabet, with or without padding.
+    #[must_use]
+    pub fn from_base64(text: &str) -> Option<Self> {
+        decode_base64(text).map(Self)
     }
 
     /// The hash itself.
@@ -47,6 +54,20 @@ pub fn content_hash(version: RoomVersion, text: &str) -> Result<Sha256Hash, Json
     let without = Without(&["hashes", "signatures", "unsigned"]);
     let hashed = canonical_part(text, CanonicalDialect::of(version), without)?;
     Ok(Sha256Hash::of(&hashed))
+}
+
+/// An event without the `event_id` that a host may have noted in it, as canonical JSON. Before v3 the `event_id` is part of
+/// the event, and stays.
+///
+/// # Errors
+///
+/// [`JsonError`] if the text is not canonical in the version's dialect.
+pub fn without_event_id(version: RoomVersion, text: &str) -> Result<String, JsonError> {
+    let omitted: &[&str] = match version.rules().event_ids {
+        EventIdFormat::InBody => &[],
+        EventIdFormat::StandardHash | EventIdFormat::UrlSafeHash => &["event_id"],
+    };
+    canonical_part(text, CanonicalDialect::of(version), Without(omitted))
 }
 
 /// The reference hash: of the redacted event without its signatures. Event IDs are made of it since v3.

@@ -25,6 +25,14 @@ pub struct VerifyKey {
     pub validity: KeyValidity,
 }
 
+impl VerifyKey {
+    /// The key that base64 stands for: standard or URL-safe alphabet, with or without padding.
+    #[must_use]
+    pub fn from_base64(text: &str, validity: KeyValidity) -> Option<Self> {
+        decode_base64(text).map(|public_key| Self { public_key, validity })
+    }
+}
+
 /// For which events a key counts, by their `origin_server_ts`. Times are in milliseconds since the Unix epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum KeyValidity {

@@ -83,14 +83,14 @@ impl<'a> Pdu<'a> {
         let mut event_id = Field::Missing;
         let mut prev_events = Field::Missing;
         reader.object(|key, reader| {
-            match key.plain() {
-                Some("type") => event_type.put(reader.string_field()?),
-                Some("state_key") => state_key.put(reader.string_field()?),
-                Some("sender") => sender.put(reader.string_field()?),
-                Some("room_id") => room_id.put(reader.string_field()?),
-                Some("event_id") => event_id.put(reader.string_field()?),
-                Some("content") => content.put(reader.skip().map(Field::Is)?),
-                Some("prev_events") => prev_events.put(sole_prev_event(reader)?),
+            match &*key.text() {
+                "type" => event_type.put(reader.string_field()?),
+                "state_key" => state_key.put(reader.string_field()?),
+                "sender" => sender.put(reader.string_field()?),
+                "room_id" => room_id.put(reader.string_field()?),
+                "event_id" => event_id.put(reader.string_field()?),
+                "content" => content.put(reader.skip().map(Field::Is)?),
+                "prev_events" => prev_events.put(sole_prev_event(reader)?),
                 _ => drop(reader.skip()?),
             }
             Ok(())

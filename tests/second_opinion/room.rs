@@ -1,15 +1,16 @@
 //! A room and an event as a tree of JSON, and what each of the two says about it.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use ed25519_dalek::{Signer as _, SigningKey};
-use matrix_knock::RoomVersion;
-use matrix_knock::auth::{AuthorizeError, CompiledRoom, Selection, authorize};
-use matrix_knock::event::{Event as _, Membership, Pdu};
 #[cfg(feature = "ed25519")]
 pub(crate) use matrix_knock::Ed25519 as Verifier;
+use matrix_knock::RoomVersion;
+use matrix_knock::auth::{AuthorizeError, CompiledRoom, Selection, authorize};
+use matrix_knock::event::{Event as _, Membership, Pdu, PduError};
 use ruma_common::room_version_rules::AuthorizationRules;
 use ruma_common::{MilliSecondsSinceUnixEpoch, OwnedEventId, OwnedRoomId, OwnedUserId, RoomId, RoomVersionId, UserId};
 use ruma_events::{StateEventType, TimelineEventType};
@@ -30,8 +31,8 @@ pub(crate) enum Json {
     /// Any text: numbers, `null`, `true`.
     Raw(String),
     Text(String),
-    List(Vec<Json>),
-    Object(Vec<(String, Json)>),
+    List(Vec<Self>),
+    Object(Vec<(String, Self)>),
     /// A signature of the nearest object around that has `signatures`, by the key of this number.
     Signature(u8, Encoding),
 }
@@ -156,10 +157,10 @@ impl Json {
                 format!("[{}]", items.join(","))
             }
             Self::Object(members) => {
-                let mut members: Vec<_> = members.iter().filter(|(key, _)| !omitted.contains(&key.as_str())).collect();
-                members.sort_by_key(|(key, _)| key);
-                let members: Vec<_> =
-                    members.iter().map(|(key, value)| format!("{key:?}:{}", value.canonical(&[]))).collect();
+                // Of two of one name the last counts, as it does for ruma.
+                let members: BTreeMap<_, _> = members.iter().map(|(key, value)| (key.as_str(), value)).collect();
+                let kept = members.iter().filter(|(key, _)| !omitted.contains(key));
+                let members: Vec<_> = kept.map(|(key, value)| format!("{key:?}:{}", value.canonical(&[]))).collect();
                 format!("{{{}}}", members.join(","))
             }
             Self::Raw(raw) if raw == "-0" => "0".to_owned(),
@@ -238,7 +239,13 @@ pub(crate) struct Event {
 }
 
 impl Event {
-    pub(crate) fn new(event_type: &str, event_id: &str, state_key: Option<&str>, sender: &str, content: String) -> Self {
+    pub(crate) fn new(
+        event_type: &str,
+        event_id: &str,
+        state_key: Option<&str>,
+        sender: &str,
+        content: String,
+    ) -> Self {
         Self {
             event_type: event_type.into(),
             type_text: event_type.to_owned(),
@@ -254,16 +261,18 @@ impl Event {
     }
 
     /// The event as JSON text.
-    fn pdu(&self) -> String {
-        let members = [
-            ("type", serde_json::Value::from(self.type_text.as_str())),
-            ("sender", self.sender.as_str().into()),
-            ("event_id", self.event_id.as_str().into()),
-            ("prev_events", self.prev_events.iter().map(|id| id.as_str()).collect::<Vec<_>>().into()),
-        ];
-        let key = self.state_key.as_deref().map(|key| format!(r#","state_key":{}"#, serde_json::Value::from(key)));
-        let members: Vec<_> = members.iter().map(|(key, value)| format!("{key:?}:{value}")).collect();
-        format!(r#"{{{},"content":{}{}}}"#, members.join(","), self.content, key.unwrap_or_default())
+    fn pdu(&self, escaped: bool) -> String {
+        let mut pdu = object([
+            ("type", text(&self.type_text)),
+            ("sender", text(self.sender.as_str())),
+            ("event_id", text(self.event_id.as_str())),
+            ("prev_events", Json::List(self.prev_events.iter().map(|id| text(id.as_str())).collect())),
+            ("content", raw(self.content.get())),
+        ]);
+        if let Some(key) = &self.state_key {
+            pdu.push("state_key", text(key));
+        }
+        pdu.render(escaped)
     }
 }
 
@@ -406,35 +415,43 @@ impl Case {
         event
     }
 
-    /// Our verdict, which has to be the same by every way to it.
+    /// Our verdict.
     pub(crate) fn ours(&self) -> Result<Membership, AuthorizeError> {
+        authorize(self.version, &self.event(), &self.state(), &Verifier).map(|authorized| authorized.membership())
+    }
+
+    /// What our other ways to a verdict make of it, where that is not the same.
+    pub(crate) fn other_verdict(&self) -> Option<String> {
         let (state, event) = (self.state(), self.event());
-        let verdict = authorize(self.version, &event, &state, &Verifier).map(|authorized| authorized.membership());
+        let verdict = self.ours();
+        let differing = |way, other| (other != verdict).then(|| format!("{way} says {other:?}, not {verdict:?}"));
 
         let compiled = match CompiledRoom::compile(self.version, &state) {
             Ok(room) => room.authorize(&event, &state, &Verifier).map(|authorized| authorized.membership()),
             Err(rejection) => Err(rejection.into()),
         };
-        assert_eq!(compiled, verdict, "the compiled room decides otherwise: {self:#?}");
-
         let selection = Selection::of(self.version, &event);
         let selected: Vec<_> = selection.state().collect();
-        let reduced: Vec<_> = state
-            .iter()
-            .filter(|entry| selected.contains(&(entry.event_type(), entry.state_key.as_deref().unwrap_or_default())))
-            .collect();
-        let by_selection = authorize(self.version, &event, &reduced, &Verifier).map(|authorized| authorized.membership());
-        assert_eq!(by_selection, verdict, "the selection is not what was read: {self:#?}");
+        let is_selected =
+            |entry: &&Event| selected.contains(&(entry.event_type(), entry.state_key.as_deref().unwrap_or_default()));
+        let reduced: Vec<_> = state.iter().filter(is_selected).collect();
+        let by_selection =
+            authorize(self.version, &event, &reduced, &Verifier).map(|authorized| authorized.membership());
 
-        let texts: Vec<_> = state.iter().map(Event::pdu).collect();
+        let texts: Vec<_> = state.iter().map(|entry| entry.pdu(self.escaped)).collect();
+        let text = event.pdu(self.escaped);
         let pdus: Result<Vec<_>, _> = texts.iter().map(|text| Pdu::parse(text)).collect();
-        let text = event.pdu();
-        // A `Pdu` has no key twice.
-        if let (Ok(pdus), Ok(pdu)) = (pdus, Pdu::parse(&text)) {
-            let of_texts = authorize(self.version, &pdu, &pdus, &Verifier).map(|authorized| authorized.membership());
-            assert_eq!(of_texts, verdict, "the texts decide otherwise: {self:#?}");
-        }
-        verdict
+        let of_texts = match pdus.and_then(|pdus| Ok((pdus, Pdu::parse(&text)?))) {
+            Ok((pdus, pdu)) => {
+                authorize(self.version, &pdu, &pdus, &Verifier).map(|authorized| authorized.membership())
+            }
+            // In a `Pdu` no key stands twice, and no number is beyond a double.
+            Err(PduError::Json(_)) => verdict,
+            Err(error) => return Some(format!("the text is not read: {error}")),
+        };
+        differing("the compiled room", compiled)
+            .or_else(|| differing("the selected state", by_selection))
+            .or_else(|| differing("the text", of_texts))
     }
 
     /// Ruma's verdict.
@@ -444,6 +461,16 @@ impl Case {
             let event_type = TimelineEventType::from(event_type.clone());
             state.iter().find(|entry| entry.event_type == event_type && entry.state_key.as_deref() == Some(key))
         })
+    }
+}
+
+impl fmt::Display for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "room version {}", self.version)?;
+        for entry in self.state() {
+            writeln!(f, "  {}", entry.pdu(self.escaped))?;
+        }
+        write!(f, "  event: {}", self.event().pdu(self.escaped))
     }
 }
 

@@ -1,6 +1,9 @@
 //! `m.room.create`. <https://spec.matrix.org/v1.19/client-server-api/#mroomcreate>
 
+use std::borrow::Cow;
+
 use super::{Malformed, read_object};
+use crate::id::UserId;
 use crate::json::{Field, Kind, Reader, Str};
 
 pub(crate) const CREATE: &str = "m.room.create";
@@ -29,8 +32,8 @@ pub(crate) fn federates(content: &str) -> Result<bool, Malformed> {
     }
 }
 
-/// The `creator` of a room of version 1 to 10. None if it is no string: such a creator is nobody.
-pub(crate) fn creator(content: &str) -> Option<Str<'_>> {
+/// The `creator` of a room of version 1 to 10. None if it is no user ID: such a creator is nobody.
+pub(crate) fn creator(content: &str) -> Option<Cow<'_, str>> {
     let mut creator = Field::Missing;
     let read = read_object(content, |key, reader| {
         if key.is("creator") {
@@ -41,7 +44,7 @@ pub(crate) fn creator(content: &str) -> Option<Str<'_>> {
         Ok(())
     });
     match (read, creator) {
-        (Ok(()), Field::Is(creator)) => Some(creator),
+        (Ok(()), Field::Is(creator)) => Some(creator.text()).filter(|creator| UserId::parse(creator).is_ok()),
         _ => None,
     }
 }
@@ -94,10 +97,16 @@ mod tests {
 
     #[test]
     fn creators() {
-        let name = |content| creator(content).map(|creator| creator.text().into_owned());
+        let name = |content| creator(content).map(Cow::into_owned);
         assert_eq!(name(r#"{"creator":"@\u0061:b"}"#), Some("@a:b".to_owned()));
-        for nobody in ["{}", r#"{"creator":1}"#, r#"{"creator":"@a:b","creator":"@a:b"}"#, r#"["creator","@a:b"]"#, "{"]
-        {
+        for nobody in [
+            "{}",
+            r#"{"creator":1}"#,
+            r#"{"creator":"@nowhere"}"#,
+            r#"{"creator":"@a:b","creator":"@a:b"}"#,
+            r#"["creator","@a:b"]"#,
+            "{",
+        ] {
             assert_eq!(name(nobody), None, "{nobody}");
         }
         let listed = |content| {

@@ -65,12 +65,12 @@ pub(crate) fn read<'a>(
 ) -> Result<NamedLevels, Malformed> {
     let mut levels = NamedLevels::default();
     read_object(content, |key, reader| {
-        let slot = match key.plain() {
-            Some("invite") => &mut levels.invite,
-            Some("kick") => &mut levels.kick,
-            Some("ban") => &mut levels.ban,
-            Some("users_default") => &mut levels.users_default,
-            Some("users") => {
+        let slot = match &*key.text() {
+            "invite" => &mut levels.invite,
+            "kick" => &mut levels.kick,
+            "ban" => &mut levels.ban,
+            "users_default" => &mut levels.users_default,
+            "users" => {
                 let object = read_object_field(reader, |key, reader| {
                     user(key, level(reader, rules)?);
                     Ok(())

@@ -5,7 +5,7 @@
 use super::{read_object, read_object_field};
 use crate::event::signature::{decode_base64, each_signature};
 use crate::event::{Event, Verify};
-use crate::json::{CanonicalDialect, Field, JsonError, Kind, Reader, Str, Without, canonical_part};
+use crate::json::{CanonicalDialect, Field, Reader, Str, Without, canonical, canonical_part};
 
 pub(crate) const THIRD_PARTY_INVITE: &str = "m.room.third_party_invite";
 
@@ -59,9 +59,9 @@ impl<'a> Signed<'a> {
         verifier: &impl Verify,
     ) -> bool {
         let Field::Is(signatures) = self.signatures else { return false };
-        let Ok(message) = canonical_part(self.text, dialect, Without(&["signatures", "unsigned"])) else {
-            return false;
-        };
+        // All of it has to be canonical, also what is not signed: since v6 no event has anything else.
+        let Ok(whole) = canonical(self.text, dialect) else { return false };
+        let Ok(message) = canonical_part(&whole, dialect, Without(&["signatures", "unsigned"])) else { return false };
         let keys = public_keys(third_party_invite.content());
         let mut left = MAX_VERIFICATIONS;
         let mut verified = false;
@@ -79,30 +79,42 @@ impl<'a> Signed<'a> {
     }
 }
 
-/// The keys in `public_key` and `public_keys[].public_key`.
+/// The keys in `public_key` and `public_keys[].public_key`. A property that stands twice is malformed, and passed over.
 fn public_keys(content: &str) -> Vec<[u8; 32]> {
+    let mut single = Field::Missing;
+    let mut list = Field::Missing;
+    let read = read_object(content, |key, reader| {
+        match () {
+            () if key.is("public_key") => single.put(reader.string_field()?),
+            () if key.is("public_keys") => list.put(Field::Is(reader.skip()?)),
+            () => drop(reader.skip()?),
+        }
+        Ok(())
+    });
+    if read.is_err() {
+        return Vec::new();
+    }
     let mut keys = Vec::new();
-    let mut add = |reader: &mut Reader<'_>| {
-        if let Field::Is(key) = reader.string_field()? {
+    let mut add = |key: Field<Str<'_>>| {
+        if let Field::Is(key) = key {
             keys.extend(decode_base64::<32>(&key.text()));
         }
-        Ok::<(), JsonError>(())
     };
-    let read = read_object(content, |key, reader| match () {
-        () if key.is("public_key") => add(reader),
-        () if key.is("public_keys") && reader.kind()? == Kind::Array => reader.array(|reader| {
-            read_object_field(
-                reader,
-                |key, reader| {
-                    if key.is("public_key") { add(reader) } else { reader.skip().map(drop) }
-                },
-            )
-            .map(drop)
-        }),
-        () => reader.skip().map(drop),
-    });
-    match read {
-        Ok(()) => keys,
-        Err(_) => Vec::new(),
+    add(single);
+    if let Field::Is(list) = list {
+        // What is no list has no entries.
+        let _wrong_kind = Reader::new(list).array(|reader| {
+            let mut key_of_entry = Field::Missing;
+            read_object_field(reader, |key, reader| {
+                if key.is("public_key") {
+                    reader.string_field().map(|key| key_of_entry.put(key))
+                } else {
+                    reader.skip().map(drop)
+                }
+            })?;
+            add(key_of_entry);
+            Ok(())
+        });
     }
+    keys
 }
