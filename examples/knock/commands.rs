@@ -40,7 +40,7 @@ pub(crate) fn answer(command: fn(&Line<'_>) -> Answer, input: impl BufRead, mut 
 
 fn answer_line(line: &[u8], command: fn(&Line<'_>) -> Answer) -> (String, Answer) {
     let unknown = || "null".to_owned();
-    let line = match str::from_utf8(line) {
+    let line = match std::str::from_utf8(line) {
         Ok(line) => line,
         Err(error) => return (unknown(), Err(error.into())),
     };

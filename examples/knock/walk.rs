@@ -182,7 +182,9 @@ impl<'a> Walk<'a> {
     fn what_is_signed(&self, out: &mut impl Write) -> io::Result<()> {
         heading(out, &format!("The knock that the server of {OUTSIDER} signs, and what the other one makes of it"))?;
         let mut event: Value = serde_json::from_str(&self.template()?.to_event())?;
-        event["content"]["reason"] = "Let me in, please".into();
+        if let Some(content) = event.pointer_mut("/content").and_then(Value::as_object_mut) {
+            content.insert("reason".to_owned(), "Let me in, please".into());
+        }
         let server = UserId::parse(OUTSIDER).map_err(io::Error::other)?.server_name();
         let key = Ed25519Key::from_seed("ed25519:walk", &[7; 32]);
         let signed = sign_event(self.version, &event.to_string(), server, &key).map_err(io::Error::other)?;
