@@ -38,9 +38,45 @@ pub(crate) fn essential(version: RoomVersion, text: &str) -> Result<String, PduE
 }
 
 fn redacted(version: RoomVersion, text: &str, signatures: bool) -> Result<String, PduError> {
-    let content = KeptContent::of(event_type(text)?, version.rules());
-    let keep = Redaction::Event { rules: version.rules(), content, signatures };
-    Ok(canonical_part(text, CanonicalDialect::of(version), keep)?)
+    let rules = version.rules();
+    let redact = |content| {
+        let keep = Redaction::Event { rules, content, signatures };
+        canonical_part(text, CanonicalDialect::of(version), keep)
+    };
+    // What stays of the content depends on the type, which comes last in canonical form. Nearly all events that come this
+    // way are member events, so a look at the end saves the search for the type in them.
+    match redact(KeptContent::of(Type::Member, rules)) {
+        Ok(redacted) if redacted.ends_with(r#","type":"m.room.member"}"#) => Ok(redacted),
+        _ => Ok(redact(KeptContent::of(Type::of(event_type(text)?), rules))?),
+    }
+}
+
+/// The types of events whose content keeps something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Type {
+    Aliases,
+    Create,
+    HistoryVisibility,
+    JoinRules,
+    Member,
+    PowerLevels,
+    Redaction,
+    Other,
+}
+
+impl Type {
+    fn of(name: Str<'_>) -> Self {
+        match &*name.text() {
+            "m.room.aliases" => Self::Aliases,
+            CREATE => Self::Create,
+            "m.room.history_visibility" => Self::HistoryVisibility,
+            JOIN_RULES => Self::JoinRules,
+            MEMBER => Self::Member,
+            POWER_LEVELS => Self::PowerLevels,
+            "m.room.redaction" => Self::Redaction,
+            _ => Self::Other,
+        }
+    }
 }
 
 /// What stays at one level of an event.
@@ -95,38 +131,29 @@ fn keep_if(kept: bool) -> Member<Redaction> {
 
 /// Whether a key of the event itself stays.
 fn is_kept(key: Str<'_>, rules: &RoomVersionRules) -> bool {
-    const ALWAYS: [&str; 11] = [
-        "auth_events",
-        "depth",
-        "event_id",
-        "hashes",
-        "origin_server_ts",
-        "prev_events",
-        "room_id",
-        "sender",
-        "signatures",
-        "state_key",
-        "type",
-    ];
-    const BEFORE_V11: [&str; 3] = ["membership", "origin", "prev_state"];
-    ALWAYS.iter().any(|name| key.is(name)) || (!rules.updated_redaction && BEFORE_V11.iter().any(|name| key.is(name)))
+    match &*key.text() {
+        "auth_events" | "depth" | "event_id" | "hashes" | "origin_server_ts" | "prev_events" | "room_id" | "sender"
+        | "signatures" | "state_key" | "type" => true,
+        "membership" | "origin" | "prev_state" => !rules.updated_redaction,
+        _ => false,
+    }
 }
 
 impl KeptContent {
-    fn of(event_type: Str<'_>, rules: &RoomVersionRules) -> Self {
-        match () {
-            () if event_type.is(MEMBER) && rules.updated_redaction => {
+    const fn of(event_type: Type, rules: &RoomVersionRules) -> Self {
+        match event_type {
+            Type::Member if rules.updated_redaction => {
                 Self::KeysAndSigned(&["join_authorised_via_users_server", "membership"])
             }
-            () if event_type.is(MEMBER) && rules.redaction_keeps_authorizing_user => {
+            Type::Member if rules.redaction_keeps_authorizing_user => {
                 Self::Keys(&["join_authorised_via_users_server", "membership"])
             }
-            () if event_type.is(MEMBER) => Self::Keys(&["membership"]),
-            () if event_type.is(CREATE) && rules.updated_redaction => Self::Everything,
-            () if event_type.is(CREATE) => Self::Keys(&["creator"]),
-            () if event_type.is(JOIN_RULES) && rules.restricted_join_rule => Self::Keys(&["allow", "join_rule"]),
-            () if event_type.is(JOIN_RULES) => Self::Keys(&["join_rule"]),
-            () if event_type.is(POWER_LEVELS) && rules.updated_redaction => Self::Keys(&[
+            Type::Member => Self::Keys(&["membership"]),
+            Type::Create if rules.updated_redaction => Self::Everything,
+            Type::Create => Self::Keys(&["creator"]),
+            Type::JoinRules if rules.restricted_join_rule => Self::Keys(&["allow", "join_rule"]),
+            Type::JoinRules => Self::Keys(&["join_rule"]),
+            Type::PowerLevels if rules.updated_redaction => Self::Keys(&[
                 "ban",
                 "events",
                 "events_default",
@@ -137,7 +164,7 @@ impl KeptContent {
                 "users",
                 "users_default",
             ]),
-            () if event_type.is(POWER_LEVELS) => Self::Keys(&[
+            Type::PowerLevels => Self::Keys(&[
                 "ban",
                 "events",
                 "events_default",
@@ -147,10 +174,10 @@ impl KeptContent {
                 "users",
                 "users_default",
             ]),
-            () if event_type.is("m.room.history_visibility") => Self::Keys(&["history_visibility"]),
-            () if event_type.is("m.room.aliases") && !rules.strict_canonical_json => Self::Keys(&["aliases"]),
-            () if event_type.is("m.room.redaction") && rules.updated_redaction => Self::Keys(&["redacts"]),
-            () => Self::Keys(&[]),
+            Type::HistoryVisibility => Self::Keys(&["history_visibility"]),
+            Type::Aliases if !rules.strict_canonical_json => Self::Keys(&["aliases"]),
+            Type::Redaction if rules.updated_redaction => Self::Keys(&["redacts"]),
+            Type::Aliases | Type::Redaction | Type::Other => Self::Keys(&[]),
         }
     }
 }

@@ -52,8 +52,12 @@ pub fn canonical(text: &str, dialect: CanonicalDialect) -> Result<String, JsonEr
 
 /// [`canonical`] of what a filter leaves.
 pub(crate) fn canonical_part(text: &str, dialect: CanonicalDialect, filter: impl Filter) -> Result<String, JsonError> {
-    let mut writer =
-        Writer { out: String::with_capacity(text.len()), members: Vec::new(), spare: String::new(), dialect };
+    let mut writer = Writer {
+        out: String::with_capacity(text.len()),
+        members: Vec::with_capacity(USUAL_MEMBERS),
+        spare: String::new(),
+        dialect,
+    };
     let mut reader = Reader::new(text);
     writer.value(&mut reader, filter)?;
     reader.end()?;
@@ -66,6 +70,9 @@ pub(crate) fn push_string(out: &mut String, text: &str) {
     text.chars().for_each(|character| push_char(out, character));
     out.push('"');
 }
+
+/// Room for the members of an event and its content, so that a usual one needs no second allocation.
+const USUAL_MEMBERS: usize = 24;
 
 /// A member of an object that is open, with where its text `"key":value` stands.
 type Entry<'a> = (Str<'a>, Range<usize>);
@@ -173,12 +180,14 @@ impl<'a> Writer<'a> {
     }
 
     fn string(&mut self, string: Str<'a>) {
-        self.out.push('"');
-        match string.plain() {
-            Some(plain) => self.out.push_str(plain),
-            None => string.chars().for_each(|character| push_char(&mut self.out, character)),
+        match string.plain_quoted() {
+            Some(quoted) => self.out.push_str(quoted),
+            None => {
+                self.out.push('"');
+                string.chars().for_each(|character| push_char(&mut self.out, character));
+                self.out.push('"');
+            }
         }
-        self.out.push('"');
     }
 
     fn number(&mut self, number: Number<'_>) -> Result<(), JsonErrorKind> {

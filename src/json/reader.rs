@@ -75,13 +75,14 @@ impl<'a> Number<'a> {
 #[derive(Debug, Clone)]
 pub(crate) struct Reader<'a> {
     text: &'a str,
-    rest: &'a str,
+    at: usize,
     depth: u32,
 }
 
+#[expect(clippy::arithmetic_side_effects, reason = "an offset is never beyond the length of a text that is in memory")]
 impl<'a> Reader<'a> {
     pub(crate) const fn new(text: &'a str) -> Self {
-        Self { text, rest: text, depth: 0 }
+        Self { text, at: 0, depth: 0 }
     }
 
     /// The kind of the value that comes next. Moves over white space only.
@@ -129,7 +130,7 @@ impl<'a> Reader<'a> {
         if self.depth >= MAX_DEPTH {
             return Err(self.error(JsonErrorKind::TooDeep));
         }
-        self.depth = self.depth.saturating_add(1);
+        self.depth += 1;
         self.space();
         if !self.eat(close) {
             loop {
@@ -142,7 +143,7 @@ impl<'a> Reader<'a> {
                 break;
             }
         }
-        self.depth = self.depth.saturating_sub(1);
+        self.depth -= 1;
         Ok(())
     }
 
@@ -150,22 +151,21 @@ impl<'a> Reader<'a> {
     pub(crate) fn string(&mut self) -> Result<Str<'a>, JsonError> {
         self.space();
         self.expect(b'"')?;
-        let start = self.rest;
+        let start = self.at;
         let mut escaped = false;
         loop {
-            let stop = self.rest.bytes().position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1F));
-            self.skip_bytes(stop.unwrap_or(self.rest.len()));
+            self.at = plain_until(self.text.as_bytes(), self.at);
             match self.peek() {
                 Some(b'"') => {
-                    let raw = start.get(..start.len().saturating_sub(self.rest.len()));
-                    self.skip_bytes(1);
-                    return Ok(Str::new(raw.unwrap_or_default(), escaped));
+                    let raw = self.since(start);
+                    self.at += 1;
+                    return Ok(Str::new(raw, self.since(start - 1), escaped));
                 }
                 Some(b'\\') => {
                     escaped = true;
-                    let behind = self.rest.get(1..).unwrap_or_default();
+                    let behind = self.text.get(self.at + 1..).unwrap_or_default();
                     let (_, rest) = unescape(behind).map_err(|kind| self.error(kind))?;
-                    self.rest = rest;
+                    self.at = self.text.len() - rest.len();
                 }
                 Some(_) => return Err(self.error(JsonErrorKind::ControlCharacter)),
                 None => return Err(self.error(JsonErrorKind::UnexpectedEnd)),
@@ -176,7 +176,7 @@ impl<'a> Reader<'a> {
     /// Reads a number in the grammar of JSON.
     pub(crate) fn number(&mut self) -> Result<Number<'a>, JsonError> {
         self.space();
-        let start = self.rest;
+        let start = self.at;
         self.eat(b'-');
         if !self.eat(b'0') {
             self.digits()?;
@@ -188,14 +188,13 @@ impl<'a> Reader<'a> {
             let _signed = self.eat(b'+') || self.eat(b'-');
             self.digits()?;
         }
-        let text = start.get(..start.len().saturating_sub(self.rest.len()));
-        Ok(Number { text: text.unwrap_or_default() })
+        Ok(Number { text: self.since(start) })
     }
 
     /// Reads over one value of any kind and gives its text.
     pub(crate) fn skip(&mut self) -> Result<&'a str, JsonError> {
         let kind = self.kind()?;
-        let start = self.rest;
+        let start = self.at;
         match kind {
             Kind::Object => self.object(|_, reader| reader.skip().map(drop))?,
             Kind::Array => self.array(|reader| reader.skip().map(drop))?,
@@ -205,8 +204,7 @@ impl<'a> Reader<'a> {
             Kind::False => self.literal("false")?,
             Kind::Null => self.literal("null")?,
         }
-        let text = start.get(..start.len().saturating_sub(self.rest.len()));
-        Ok(text.unwrap_or_default())
+        Ok(self.since(start))
     }
 
     /// Reads a string, or reads over something else that is malformed where a string should be.
@@ -220,60 +218,89 @@ impl<'a> Reader<'a> {
     /// Whether the text ends here.
     pub(crate) fn end(&mut self) -> Result<(), JsonError> {
         self.space();
-        if self.rest.is_empty() { Ok(()) } else { Err(self.error(JsonErrorKind::TrailingCharacters)) }
+        match self.peek() {
+            None => Ok(()),
+            Some(_) => Err(self.error(JsonErrorKind::TrailingCharacters)),
+        }
     }
 
     pub(super) const fn error(&self, kind: JsonErrorKind) -> JsonError {
-        JsonError::new(kind, self.text.len().saturating_sub(self.rest.len()))
+        JsonError::new(kind, self.at)
+    }
+
+    fn unexpected(&self) -> JsonError {
+        self.error(match self.peek() {
+            None => JsonErrorKind::UnexpectedEnd,
+            Some(_) => JsonErrorKind::UnexpectedCharacter,
+        })
     }
 
     fn literal(&mut self, literal: &str) -> Result<(), JsonError> {
-        self.rest = self.rest.strip_prefix(literal).ok_or_else(|| self.error(JsonErrorKind::UnexpectedCharacter))?;
+        let found = self.text.get(self.at..).is_some_and(|rest| rest.starts_with(literal));
+        if !found {
+            return Err(self.error(JsonErrorKind::UnexpectedCharacter));
+        }
+        self.at += literal.len();
         Ok(())
     }
 
     fn digits(&mut self) -> Result<(), JsonError> {
-        let end = self.rest.bytes().position(|byte| !byte.is_ascii_digit());
-        match end.unwrap_or(self.rest.len()) {
-            0 if self.rest.is_empty() => Err(self.error(JsonErrorKind::UnexpectedEnd)),
-            0 => Err(self.error(JsonErrorKind::UnexpectedCharacter)),
-            count => {
-                self.skip_bytes(count);
-                Ok(())
-            }
+        if !self.peek().is_some_and(|byte| byte.is_ascii_digit()) {
+            return Err(self.unexpected());
         }
+        while self.peek().is_some_and(|byte| byte.is_ascii_digit()) {
+            self.at += 1;
+        }
+        Ok(())
     }
 
     fn space(&mut self) {
         while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.peek() {
-            self.skip_bytes(1);
+            self.at += 1;
         }
     }
 
     fn expect(&mut self, byte: u8) -> Result<(), JsonError> {
-        if self.eat(byte) {
-            return Ok(());
-        }
-        Err(self.error(if self.rest.is_empty() {
-            JsonErrorKind::UnexpectedEnd
-        } else {
-            JsonErrorKind::UnexpectedCharacter
-        }))
+        if self.eat(byte) { Ok(()) } else { Err(self.unexpected()) }
     }
 
     fn eat(&mut self, byte: u8) -> bool {
         let found = self.peek() == Some(byte);
         if found {
-            self.skip_bytes(1);
+            self.at += 1;
         }
         found
     }
 
     fn peek(&self) -> Option<u8> {
-        self.rest.as_bytes().first().copied()
+        self.text.as_bytes().get(self.at).copied()
     }
 
-    fn skip_bytes(&mut self, count: usize) {
-        self.rest = self.rest.get(count..).unwrap_or_default();
+    fn since(&self, start: usize) -> &'a str {
+        self.text.get(start..self.at).unwrap_or_default()
     }
+}
+
+/// Where the first byte from `at` on stands that ends or interrupts a string: a quote, a backslash or a control
+/// character; the end of the text if there is none. Looks at eight bytes at a time.
+#[expect(clippy::arithmetic_side_effects, reason = "an offset is never beyond the length of a text that is in memory")]
+fn plain_until(bytes: &[u8], mut at: usize) -> usize {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGH_BITS: u64 = 0x8080_8080_8080_8080;
+    // Sets the high bit of each zero byte; above the first one perhaps of others too.
+    let zeroes = |word: u64| word.wrapping_sub(ONES) & !word & HIGH_BITS;
+    while let Some(eight) = bytes.get(at..).and_then(<[u8]>::first_chunk::<8>) {
+        let word = u64::from_le_bytes(*eight);
+        let quotes = zeroes(word ^ (ONES * 0x22));
+        let backslashes = zeroes(word ^ (ONES * 0x5C));
+        let controls = word.wrapping_sub(ONES * 0x20) & !word & HIGH_BITS;
+        let found = quotes | backslashes | controls;
+        if found != 0 {
+            // The lowest bit that is set belongs to a byte that was meant.
+            return at + usize::try_from(found.trailing_zeros() / 8).unwrap_or(0);
+        }
+        at += 8;
+    }
+    let rest = bytes.get(at..).unwrap_or_default();
+    at + rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1F)).unwrap_or(rest.len())
 }

@@ -9,13 +9,19 @@ use super::JsonErrorKind;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Str<'a> {
     raw: &'a str,
+    quoted: &'a str,
     escaped: bool,
 }
 
 impl<'a> Str<'a> {
-    /// `raw` stands between the quotes and has only valid escapes, at least one if `escaped`.
-    pub(super) const fn new(raw: &'a str, escaped: bool) -> Self {
-        Self { raw, escaped }
+    /// `raw` stands between the quotes of `quoted` and has only valid escapes, at least one if `escaped`.
+    pub(super) const fn new(raw: &'a str, quoted: &'a str, escaped: bool) -> Self {
+        Self { raw, quoted, escaped }
+    }
+
+    /// The text with its quotes if it stands for itself.
+    pub(super) const fn plain_quoted(self) -> Option<&'a str> {
+        if self.escaped { None } else { Some(self.quoted) }
     }
 
     /// The text between the quotes if it stands for itself.
