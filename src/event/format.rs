@@ -173,7 +173,7 @@ impl<'a> Links<'a> {
             Ok(())
         })?;
         required("content", content)?;
-        optional("unsigned", unsigned)?;
+        unsigned.optional(FormatError::WrongKind("unsigned"))?;
         let depth = required("depth", depth)?;
         let highest = if version.rules().strict_canonical_json { (1 << 53) - 1 } else { i64::MAX };
         if !(0..=highest).contains(&depth) {
@@ -222,15 +222,7 @@ fn check_ids(pdu: &Pdu<'_>, version: RoomVersion) -> Result<(), FormatError> {
 }
 
 fn required<T>(property: &'static str, field: Field<T>) -> Result<T, FormatError> {
-    optional(property, field)?.ok_or(FormatError::Missing(property))
-}
-
-fn optional<T>(property: &'static str, field: Field<T>) -> Result<Option<T>, FormatError> {
-    match field {
-        Field::Missing => Ok(None),
-        Field::Malformed => Err(FormatError::WrongKind(property)),
-        Field::Is(value) => Ok(Some(value)),
-    }
+    field.optional(FormatError::WrongKind(property))?.ok_or(FormatError::Missing(property))
 }
 
 /// Checks how many events are named, and that each has the form of an ID.

@@ -140,7 +140,9 @@ impl ServerKeys {
             keys.insert(key_id, VerifyKey { public_key, validity: until });
         }
         check_signatures(server, required("signatures", document.signatures)?, &keys, &message, verifier)?;
-        for (key_id, key) in optional("old_verify_keys", document.old_verify_keys)?.unwrap_or_default() {
+        for (key_id, key) in
+            document.old_verify_keys.optional(ServerKeysError::Malformed("old_verify_keys"))?.unwrap_or_default()
+        {
             // An old key that cannot be read is a key less, and a key in use wins over an old one of its ID.
             if let Some(OldKey { public_key, expired_ts: Some(expired) }) = key {
                 keys.entry(key_id).or_insert(VerifyKey { public_key, validity: KeyValidity::Expired(expired) });
@@ -273,13 +275,5 @@ fn time(reader: &mut Reader<'_>) -> Result<Field<u64>, JsonError> {
 }
 
 fn required<T>(property: &'static str, field: Field<T>) -> Result<T, ServerKeysError> {
-    optional(property, field)?.ok_or(ServerKeysError::Malformed(property))
-}
-
-fn optional<T>(property: &'static str, field: Field<T>) -> Result<Option<T>, ServerKeysError> {
-    match field {
-        Field::Missing => Ok(None),
-        Field::Malformed => Err(ServerKeysError::Malformed(property)),
-        Field::Is(value) => Ok(Some(value)),
-    }
+    field.optional(ServerKeysError::Malformed(property))?.ok_or(ServerKeysError::Malformed(property))
 }

@@ -99,12 +99,12 @@ impl<'a> Pdu<'a> {
         Ok(Self {
             text,
             event_type: required("type", event_type.map(Str::text))?,
-            state_key: optional("state_key", state_key.map(Str::text))?,
+            state_key: state_key.map(Str::text).optional(PduError::WrongKind("state_key"))?,
             sender: required("sender", sender.map(Str::text))?,
             content: required("content", content)?,
-            room_id: optional("room_id", room_id.map(Str::text))?,
-            event_id: optional("event_id", event_id.map(Str::text))?,
-            sole_prev_event: optional("prev_events", prev_events)?.flatten().map(Str::text),
+            room_id: room_id.map(Str::text).optional(PduError::WrongKind("room_id"))?,
+            event_id: event_id.map(Str::text).optional(PduError::WrongKind("event_id"))?,
+            sole_prev_event: prev_events.optional(PduError::WrongKind("prev_events"))?.flatten().map(Str::text),
         })
     }
 
@@ -183,15 +183,7 @@ fn string_in<'a>(text: &'a str, name: &'static str) -> Result<Str<'a>, PduError>
 }
 
 fn required<T>(name: &'static str, field: Field<T>) -> Result<T, PduError> {
-    optional(name, field)?.ok_or(PduError::Missing(name))
-}
-
-fn optional<T>(name: &'static str, field: Field<T>) -> Result<Option<T>, PduError> {
-    match field {
-        Field::Missing => Ok(None),
-        Field::Malformed => Err(PduError::WrongKind(name)),
-        Field::Is(value) => Ok(Some(value)),
-    }
+    field.optional(PduError::WrongKind(name))?.ok_or(PduError::Missing(name))
 }
 
 /// The event ID in `prev_events` if there is exactly one. In versions 1 and 2 an entry is a pair of the ID and hashes.

@@ -36,6 +36,15 @@ impl<T> Field<T> {
         };
     }
 
+    /// The value if the property is there, or this error if it is malformed.
+    pub(crate) fn optional<E>(self, malformed: E) -> Result<Option<T>, E> {
+        match self {
+            Self::Missing => Ok(None),
+            Self::Malformed => Err(malformed),
+            Self::Is(value) => Ok(Some(value)),
+        }
+    }
+
     pub(crate) fn map<U>(self, to: impl FnOnce(T) -> U) -> Field<U> {
         match self {
             Self::Missing => Field::Missing,

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
-use super::{BOTH, CHARACTERS, SAFE, answer, by_serde, config};
+use super::{BOTH, SAFE, answer, by_serde, characters, config};
 
 const TOKENS: &[&str] = &[
     "null",
@@ -89,7 +89,7 @@ fn texts() -> impl Strategy<Value = String> {
 }
 
 fn mutated() -> impl Strategy<Value = String> {
-    let inserted = prop_oneof![select(CHARACTERS), select(&['{', '}', '[', ']', ',', ':', '0', '-', 'e', '.'][..])];
+    let inserted = prop_oneof![characters(), select(&['{', '}', '[', ']', ',', ':', '0', '-', 'e', '.'][..])];
     let mutations = vec((0..4_u8, any::<Index>(), 0..6_usize, inserted), 0..4);
     (texts(), mutations).prop_map(|(text, mutations)| {
         let mut text: Vec<char> = text.chars().collect();
@@ -221,9 +221,9 @@ fn applies(text: &str, dialect: CanonicalDialect, kind: JsonErrorKind, at: usize
                 CanonicalDialect::Lenient => float && number.parse().is_ok_and(f64::is_infinite),
                 CanonicalDialect::Strict if float || number == "-0" => true,
                 // Beyond 64 bits is beyond 53 bits.
-                CanonicalDialect::Strict => {
-                    number.parse::<i64>().map_or(number.len() > 18, |number| number.abs() > SAFE)
-                }
+                CanonicalDialect::Strict => number
+                    .parse::<i64>()
+                    .map_or(number.len() > 18, |number| number.unsigned_abs() > SAFE.unsigned_abs()),
             }
         }
     }

@@ -67,13 +67,10 @@ impl<'a> Signed<'a> {
         let mut verified = false;
         // The text has been read before: it is well-formed, and an error means that it is of another kind.
         let _wrong_kind = each_signature(signatures, |_server, _key_id, signature| {
-            let Some(signature) = signature else { return };
-            verified = verified
-                || keys.iter().any(|key| {
-                    let allowed = left > 0;
-                    left = left.saturating_sub(1);
-                    allowed && verifier.verify(key, message.as_bytes(), &signature)
-                });
+            let Some(signature) = signature.filter(|_| !verified) else { return };
+            let tried = keys.get(..left.min(keys.len())).unwrap_or_default();
+            left = left.saturating_sub(tried.len());
+            verified = tried.iter().any(|key| verifier.verify(key, message.as_bytes(), &signature));
         });
         verified
     }
