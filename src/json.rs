@@ -1,6 +1,6 @@
 //! JSON texts of remote servers, read and written without a tree of values.
 //!
-//! A [`Reader`] walks over a text once, borrows every string that has no escape, and gives numbers as they were
+//! A reader walks over a text once, borrows every string that has no escape, and gives numbers as they were
 //! written. Nothing here is recursive beyond [`MAX_DEPTH`], and nothing allocates while reading.
 //!
 //! Why not serde_json: a decision must not allocate, object keys that stand twice must be noticed, numbers must
