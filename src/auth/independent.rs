@@ -65,6 +65,14 @@ impl<'e, E: ?Sized> StateIndependent<'e, E> {
     }
 }
 
+impl<E: ?Sized> Clone for StateIndependent<'_, E> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<E: ?Sized> Copy for StateIndependent<'_, E> {}
+
 /// Decides by the rules that do not depend on the state of the room: those about `auth_events`, about the room ID
 /// (v12), and about the signature of an authorizing user's server (v8 on).
 ///

@@ -1,0 +1,121 @@
+//! What a host may do with every public type, and what every error says.
+
+use std::error::Error;
+use std::fmt::Debug;
+
+use matrix_knock::auth::{AuthEvent, AuthorizeError, CompiledRoom, Evidence, Rejection, Rule, Selection, Standing};
+use matrix_knock::event::{
+    FormatError, FormattedPdu, KeyValidity, Malformed, Membership, NoVerifier, Pdu, PduError, Proposal, RedactedPdu,
+    ServerKeys, ServerKeysError, Sha256Hash, SignError, SignatureError, SignedEvent, SignedPdu, VerifiedPdu, VerifyKey,
+    WholePdu,
+};
+use matrix_knock::handshake::template::{KnockTemplate, PrevEvent, TemplateError};
+use matrix_knock::id::{EventId, IdError, RoomAlias, RoomId, ServerName, UserId};
+use matrix_knock::json::{CanonicalDialect, JsonError, JsonErrorKind};
+use matrix_knock::room_version::{EventIdFormat, RoomVersion, RoomVersionRules, UnknownRoomVersion};
+use matrix_knock::state::{FromFn, StateMap};
+use matrix_knock::stripped_state::StrippedEvent;
+
+fn value<T: Send + Sync + Debug + Clone + PartialEq>() {}
+
+fn error<T: Error + Send + Sync + Clone + PartialEq + 'static>() {}
+
+fn proof<T: Send + Sync + Debug + Clone>() {}
+
+#[test]
+fn values_errors_and_proofs() {
+    value::<AuthEvent<'_>>();
+    value::<CanonicalDialect>();
+    value::<CompiledRoom>();
+    value::<EventId<'_>>();
+    value::<EventIdFormat>();
+    value::<Evidence<'_>>();
+    value::<FormattedPdu<'_>>();
+    value::<JsonErrorKind>();
+    value::<KeyValidity>();
+    value::<KnockTemplate>();
+    value::<Malformed>();
+    value::<Membership>();
+    value::<NoVerifier>();
+    value::<Pdu<'_>>();
+    value::<PrevEvent<'_>>();
+    value::<Proposal<'_>>();
+    value::<RedactedPdu>();
+    value::<RoomAlias<'_>>();
+    value::<RoomId<'_>>();
+    value::<RoomVersion>();
+    value::<RoomVersionRules>();
+    value::<Rule>();
+    value::<Selection<'_>>();
+    value::<ServerKeys>();
+    value::<ServerName<'_>>();
+    value::<Sha256Hash>();
+    value::<SignedEvent>();
+    value::<SignedPdu<'_>>();
+    value::<Standing>();
+    value::<StrippedEvent>();
+    value::<UserId<'_>>();
+    value::<VerifiedPdu<'_>>();
+    value::<VerifyKey>();
+    value::<WholePdu<'_>>();
+    error::<AuthorizeError>();
+    error::<FormatError>();
+    error::<IdError>();
+    error::<JsonError>();
+    error::<PduError>();
+    error::<Rejection>();
+    error::<ServerKeysError>();
+    error::<SignError>();
+    error::<SignatureError>();
+    error::<TemplateError>();
+    error::<UnknownRoomVersion>();
+    proof::<FromFn<fn(&str, &str) -> Option<Pdu<'static>>>>();
+    proof::<StateMap<Pdu<'_>>>();
+    proof::<matrix_knock::auth::Authorized<'_, Pdu<'_>>>();
+    proof::<matrix_knock::auth::StateIndependent<'_, Pdu<'_>>>();
+}
+
+#[test]
+fn messages() {
+    let server = || "b.example".to_owned();
+    let key_id = || "ed25519:1".to_owned();
+    let messages: [(&dyn Error, &str); 24] = [
+        (&UnknownRoomVersion, "unknown room version"),
+        (&IdError::Sigil('!'), "does not begin with `!`"),
+        (&IdError::TooLong, "is longer than 255 bytes"),
+        (&IdError::NoDomain, "has no domain"),
+        (&IdError::ServerName, "has a malformed server name"),
+        (&IdError::LocalPart, "has a malformed local part"),
+        (&PduError::TooLarge { bytes: 400_000 }, "event text of 400000 bytes, more than 393216"),
+        (&PduError::NotAnObject, "event is not an object"),
+        (&PduError::Missing("type"), "event has no `type`"),
+        (&PduError::WrongKind("type"), "`type` of the event is of the wrong kind"),
+        (&FormatError::TooLarge { bytes: 65_537 }, "event of 65537 bytes, more than 65536"),
+        (&FormatError::Missing("depth"), "event has no `depth`"),
+        (&FormatError::Unexpected("event_id"), "event has a `event_id`, which it must not have in this room version"),
+        (&FormatError::WrongKind("depth"), "`depth` of the event is of the wrong kind or out of range"),
+        (&FormatError::TooLong("type"), "`type` of the event is longer than 255 bytes"),
+        (&FormatError::Id { property: "sender", error: IdError::NoDomain }, "`sender` of the event has no domain"),
+        (
+            &FormatError::TooMany { property: "auth_events", count: 11 },
+            "`auth_events` of the event names 11 events, too many",
+        ),
+        (&SignatureError::NotSigned { server: server() }, "no signature by a known key of `b.example` that counts"),
+        (
+            &SignatureError::BadSignature { server: server(), key_id: key_id() },
+            "the signature of `b.example` by `ed25519:1` does not verify",
+        ),
+        (&SignatureError::NoAuthorizingUser, "`join_authorised_via_users_server` is not a user ID"),
+        (&SignError::Signatures, "`signatures` of the event is of the wrong kind"),
+        (&SignError::KeyId { key_id: "x".to_owned() }, "the key ID `x` is not `ed25519:` and a version"),
+        (&ServerKeysError::NotSigned, "no key of the document has signed it"),
+        (&TemplateError::NoPrevEvents, "no previous events"),
+    ];
+    for (error, message) in messages {
+        assert_eq!(error.to_string(), message);
+    }
+    for rule in Rule::ALL {
+        assert_eq!(rule.to_string(), rule.reason());
+        assert!(!rule.reason().ends_with('.') && rule.reason().starts_with(char::is_lowercase), "{rule:?}");
+    }
+}
