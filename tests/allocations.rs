@@ -3,7 +3,8 @@
 
 use allocation_counter::measure;
 use matrix_knock::auth::{CompiledRoom, Rule, authorize};
-use matrix_knock::event::{Event, Membership, Pdu, Proposal};
+use matrix_knock::event::{Event, Membership, Pdu, Proposal, content_hash, event_id, redact};
+use matrix_knock::json::{CanonicalDialect, canonical};
 use matrix_knock::state::{RoomState, StateMap};
 use matrix_knock::{NoVerifier, RoomVersion};
 
@@ -95,4 +96,20 @@ fn a_decision_allocates_nothing() {
     }
     // The counter counts.
     assert_eq!(allocations(|| String::from("x")).1, 1);
+}
+
+/// What an event of about 1 KB costs: these are upper bounds that a change must not pass unnoticed.
+#[test]
+fn an_event_allocates_little() {
+    const KNOCK: &str = include_str!("../benches/knock.json");
+    const VERSION: RoomVersion = RoomVersion::V10;
+    let counts = [
+        allocations(|| event_id(VERSION, KNOCK)).1,
+        allocations(|| content_hash(VERSION, KNOCK)).1,
+        allocations(|| canonical(KNOCK, CanonicalDialect::Strict)).1,
+        allocations(|| redact(VERSION, KNOCK)).1,
+        allocations(|| Pdu::parse(KNOCK).is_ok()).1,
+        allocations(|| Pdu::parse_stored(KNOCK).is_ok()).1,
+    ];
+    assert_eq!(counts, [4, 3, 3, 3, 3, 0]);
 }

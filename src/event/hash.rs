@@ -105,9 +105,13 @@ pub fn event_id(version: RoomVersion, text: &str) -> Result<String, PduError> {
     }
 }
 
+/// The sigil and 256 bits in base64.
+const EVENT_ID_BYTES: usize = 44;
+
 /// The event ID that a reference hash makes since v3.
 pub(crate) fn event_id_of(version: RoomVersion, hash: &Sha256Hash) -> String {
-    let mut id = String::from("$");
+    let mut id = String::with_capacity(EVENT_ID_BYTES);
+    id.push('$');
     match version.rules().event_ids {
         EventIdFormat::InBody | EventIdFormat::StandardHash => BASE64_STANDARD_NO_PAD.encode_string(hash.0, &mut id),
         EventIdFormat::UrlSafeHash => BASE64_URL_SAFE_NO_PAD.encode_string(hash.0, &mut id),

@@ -151,6 +151,7 @@ impl<'a> Writer<'a> {
             return Err(JsonErrorKind::DuplicateKey);
         }
         self.spare.clear();
+        self.spare.reserve(self.out.len());
         for (_, range) in members.iter() {
             self.spare.push_str(self.out.get(range.clone()).unwrap_or_default());
             self.spare.push(',');
