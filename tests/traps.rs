@@ -1,8 +1,10 @@
 //! The traps, each of which some server fell into, and the decisions where the specification is silent: a row each.
-#![expect(clippy::expect_used, reason = "a test that cannot be set up fails")]
+#![expect(clippy::expect_used, clippy::arithmetic_side_effects, reason = "a test that cannot be set up fails")]
 
-use matrix_knock::auth::{AuthorizeError, CompiledRoom, Rule, authorize};
-use matrix_knock::event::{Malformed, Pdu};
+use matrix_knock::auth::{
+    AuthEvent, AuthorizeError, CompiledRoom, Evidence, Rule, Standing, authorize, check_state_independent,
+};
+use matrix_knock::event::{Event, Malformed, Pdu};
 use matrix_knock::state::StateMap;
 use matrix_knock::{NoVerifier, RoomVersion};
 
@@ -373,4 +375,59 @@ fn what_is_no_member_event_gets_no_verdict() {
     let message = r#"{"type":"m.room.member","sender":"@user:b","content":{"membership":"knock"}}"#;
     let refused = verdict(RoomVersion::V10, CREATE, &[], message).map_err(|error| error.to_string());
     assert_eq!(refused, Err("rule 4.1 of room version 10: the event has no `state_key`".to_owned()));
+}
+
+/// The server of the user who authorizes has to have signed, on every member event that names one; nobody can sign for what
+/// is no user.
+#[test]
+fn authorizing_servers() {
+    let create = AuthEvent {
+        event_id: "$c",
+        event_type: "m.room.create",
+        state_key: Some(""),
+        room_id: Some("!c"),
+        standing: Standing::Accepted,
+    };
+    let entries = [create];
+    let check = |version: RoomVersion, content: &str, signed_by: &[&str]| {
+        let text = format!(
+            r#"{{"type":"m.room.member","state_key":"{USER}","sender":"{USER}","room_id":"!c","content":{content}}}"#
+        );
+        let event = Pdu::parse(&text).expect("an event");
+        let auth_events = if version < RoomVersion::V12 { entries.as_slice() } else { &[] };
+        let evidence = Evidence { auth_events, create_event: Some(create), signed_by };
+        let checked = check_state_independent(version, &event, &evidence);
+        checked.map(|checked| (checked.event().state_key().map(str::to_owned), checked.version()))
+    };
+    let passes = |version| Ok((Some(USER.to_owned()), version));
+    for version in RoomVersion::ALL {
+        for membership in ["join", "knock", "leave", "x"] {
+            let with =
+                |user: &str| format!(r#"{{"membership":"{membership}","join_authorised_via_users_server":{user}}}"#);
+            let refusal = |user: &str, signed_by: &[&str]| {
+                let refused = check(version, &with(user), signed_by);
+                refused.err().and_then(|error| error.rejection()).map(|rejection| rejection.rule())
+            };
+            let unsigned = Some(Rule::AuthorizingServerSignature).filter(|_| version >= RoomVersion::V8);
+            assert_eq!(refusal(r#""@admin:a""#, &["b", "a"]), None);
+            assert_eq!(refusal(r#""@admin:a""#, &["b"]), unsigned);
+            assert_eq!(refusal(r#""@admin:a""#, &[]), unsigned);
+            assert_eq!(refusal(r#""a""#, &["a"]), unsigned);
+            assert_eq!(refusal("1", &["a"]), unsigned);
+            assert_eq!(refusal("null", &["a"]), unsigned);
+            assert_eq!(check(version, &format!(r#"{{"membership":"{membership}"}}"#), &[]), passes(version));
+        }
+    }
+    let message = r#"{"type":"m.room.message","sender":"@user:b","room_id":"!c","content":{}}"#;
+    let message = Pdu::parse(message).expect("an event");
+    let evidence = Evidence { auth_events: &entries, create_event: None, signed_by: &[] };
+    let checked = check_state_independent(RoomVersion::V10, &message, &evidence);
+    assert_eq!(checked.map(|_| ()), Err(AuthorizeError::NotAMemberEvent));
+    let no_state_key = r#"{"type":"m.room.member","sender":"@user:b","room_id":"!c","content":{"membership":"knock"}}"#;
+    let no_state_key = Pdu::parse(no_state_key).expect("an event");
+    let refused = check_state_independent(RoomVersion::V10, &no_state_key, &evidence).map(|_| ());
+    assert_eq!(refused.map_err(|error| error.rejection().map(|it| it.rule())), Err(Some(Rule::MissingStateKey)));
+    // A content that cannot be read has no authorizing user that could be checked.
+    let malformed = check(RoomVersion::V10, "[]", &["a", "b"]).err().and_then(|error| error.rejection());
+    assert_eq!(malformed.map(|rejection| rejection.rule()), Some(Rule::MissingMembership));
 }
