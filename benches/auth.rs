@@ -1,6 +1,6 @@
 //! What a decision costs: on the plain path and in a compiled room, in rooms of 100 and of 100,000 members, with 5 and
 //! with 500 users in the power levels.
-#![expect(missing_docs, clippy::unwrap_used, reason = "a benchmark, not a library")]
+#![expect(clippy::unwrap_used, reason = "a benchmark, not a library")]
 
 use std::hint::black_box;
 
