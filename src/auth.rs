@@ -106,8 +106,8 @@ impl<E: ?Sized> Copy for Authorized<'_, E> {}
 /// Decides by the rules that depend on the state of the room.
 ///
 /// The answer is for this state: the one before the event, the one that its `auth_events` make, or the current one.
-/// Reads at most the entries that [`Selection::state`] names, and allocates nothing unless a user ID or a third-party
-/// invite in the events is written with escapes or has to be verified. `verifier` is asked about third-party invites
+/// Reads at most the entries that [`Selection::state`] names, and allocates nothing unless something in the events is written
+/// with escapes, or a third-party invite has to be verified. `verifier` is asked about third-party invites
 /// only.
 ///
 /// # Errors

@@ -37,11 +37,12 @@ fn verdicts() {
     };
     let cases = [
         (line("1", "10", &room, KNOCK), r#"{"id":1,"allow":true}"#.to_owned()),
-        (line(r#""é\u2028""#, "12", &room, KNOCK), "{\"id\":\"é\u{2028}\",\"allow\":true}".to_owned()),
+        (line("\"é\u{2028}\\u2028\"", "12", &room, KNOCK), "{\"id\":\"é\u{2028}\\u2028\",\"allow\":true}".to_owned()),
+        (line("1e999", "12", &room, KNOCK), r#"{"id":1e999,"allow":true}"#.to_owned()),
         (
             line(r#"{"b":[1.5, null],"a":1}"#, "6", &room, KNOCK),
             refused(
-                r#"{"a":1,"b":[1.5,null]}"#,
+                r#"{"b":[1.5, null],"a":1}"#,
                 "UnknownMembership",
                 "4.6",
                 "the membership is none of this room version",

@@ -142,6 +142,10 @@ impl<'a> FormattedPdu<'a> {
         self.links.sha256.as_deref().and_then(Sha256Hash::from_base64) == Some(*hash)
     }
 
+    pub(crate) fn with_event_id(self, event_id: String) -> Self {
+        Self { pdu: self.pdu.with_event_id(event_id), ..self }
+    }
+
     pub(crate) const fn signatures(&self) -> &'a str {
         self.links.signatures
     }
@@ -157,6 +161,7 @@ impl<'a> Links<'a> {
         let mut signatures = Field::Missing;
         let mut content = Field::Missing;
         let mut unsigned = Field::Missing;
+        let mut has_event_id = false;
         let mut reader = Reader::new(text);
         reader.object(|key, reader| {
             match &*key.text() {
@@ -168,12 +173,19 @@ impl<'a> Links<'a> {
                 "signatures" => signatures.put(signature_map(reader)?),
                 "content" => content.put(object(reader)?),
                 "unsigned" => unsigned.put(object(reader)?),
+                "event_id" => {
+                    has_event_id = true;
+                    reader.skip()?;
+                }
                 _ => drop(reader.skip()?),
             }
             Ok(())
         })?;
         required("content", content)?;
         unsigned.optional(FormatError::WrongKind("unsigned"))?;
+        if has_event_id && version.rules().event_ids != EventIdFormat::InBody {
+            return Err(FormatError::Unexpected("event_id"));
+        }
         let depth = required("depth", depth)?;
         let highest = if version.rules().strict_canonical_json { (1 << 53) - 1 } else { i64::MAX };
         if !(0..=highest).contains(&depth) {
@@ -216,8 +228,7 @@ fn check_ids(pdu: &Pdu<'_>, version: RoomVersion) -> Result<(), FormatError> {
             Ok(_) => Ok(()),
             Err(error) => Err(FormatError::Id { property: "event_id", error }),
         },
-        (EventIdFormat::StandardHash | EventIdFormat::UrlSafeHash, None) => Ok(()),
-        (EventIdFormat::StandardHash | EventIdFormat::UrlSafeHash, Some(_)) => Err(FormatError::Unexpected("event_id")),
+        (EventIdFormat::StandardHash | EventIdFormat::UrlSafeHash, _) => Ok(()),
     }
 }
 

@@ -12,7 +12,7 @@ use super::PduError;
 use super::pdu::id_in_body;
 use super::redaction::essential;
 use super::signature::decode_base64;
-use crate::json::{CanonicalDialect, JsonError, Without, canonical_part};
+use crate::json::{CanonicalDialect, JsonError, Kind, Reader, Without, canonical_part};
 use crate::room_version::{EventIdFormat, RoomVersion};
 
 /// A SHA-256 hash. `Display` writes it in unpadded standard base64, as the `hashes` of an event have it.
@@ -43,31 +43,44 @@ impl fmt::Display for Sha256Hash {
     }
 }
 
-/// The content hash: of the whole event but for `hashes`, `signatures` and `unsigned`.
+/// The content hash: of the whole event but for `hashes`, `signatures` and `unsigned`, which need not be canonical.
 ///
 /// The text is taken as it goes between servers: an `event_id` that a host has noted in it counts.
 ///
 /// # Errors
 ///
-/// [`JsonError`] if the text is not canonical in the version's dialect.
-pub fn content_hash(version: RoomVersion, text: &str) -> Result<Sha256Hash, JsonError> {
+/// [`PduError`] if the text is no JSON object, or what is hashed is not canonical in the version's dialect.
+pub fn content_hash(version: RoomVersion, text: &str) -> Result<Sha256Hash, PduError> {
     let without = Without(&["hashes", "signatures", "unsigned"]);
     let hashed = canonical_part(text, CanonicalDialect::of(version), without)?;
-    Ok(Sha256Hash::of(&hashed))
+    if hashed.starts_with('{') { Ok(Sha256Hash::of(&hashed)) } else { Err(PduError::NotAnObject) }
 }
 
-/// An event without the `event_id` that a host may have noted in it, as canonical JSON. Before v3 the `event_id` is part of
-/// the event, and stays.
+/// An event without the `event_id` that a host may have noted in it; the rest of the text stays as it is. Before v3 the
+/// `event_id` is part of the event, and stays.
 ///
 /// # Errors
 ///
-/// [`JsonError`] if the text is not canonical in the version's dialect.
+/// [`JsonError`] if the text is no JSON.
 pub fn without_event_id(version: RoomVersion, text: &str) -> Result<String, JsonError> {
-    let omitted: &[&str] = match version.rules().event_ids {
-        EventIdFormat::InBody => &[],
-        EventIdFormat::StandardHash | EventIdFormat::UrlSafeHash => &["event_id"],
-    };
-    canonical_part(text, CanonicalDialect::of(version), Without(omitted))
+    let mut reader = Reader::new(text);
+    if version.rules().event_ids == EventIdFormat::InBody || reader.kind()? != Kind::Object {
+        return Ok(text.to_owned());
+    }
+    let mut out = String::with_capacity(text.len());
+    reader.object(|key, reader| {
+        let value = reader.skip()?;
+        if !key.is("event_id") {
+            out.push(if out.is_empty() { '{' } else { ',' });
+            out.push_str(key.quoted());
+            out.push(':');
+            out.push_str(value);
+        }
+        Ok(())
+    })?;
+    reader.end()?;
+    out.push_str(if out.is_empty() { "{}" } else { "}" });
+    Ok(out)
 }
 
 /// The reference hash: of the redacted event without its signatures. Event IDs are made of it since v3.

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use super::content::{read_object, read_object_field};
 use super::signature::{Verify, decode_base64, each_signature_of};
 use crate::id::ServerName;
-use crate::json::{CanonicalDialect, Field, JsonError, Kind, Reader, Str, Without, canonical_part};
+use crate::json::{CanonicalDialect, Field, JsonError, Kind, Reader, Str, Without, canonical, canonical_part};
 use crate::room_version::RoomVersionRules;
 
 /// The longest key document that is looked at, in bytes.
@@ -126,8 +126,8 @@ impl ServerKeys {
         if text.len() > MAX_KEY_DOCUMENT_BYTES {
             return Err(ServerKeysError::TooLarge { bytes: text.len() });
         }
-        let without = Without(&["signatures", "unsigned"]);
-        let message = canonical_part(text, CanonicalDialect::Strict, without)?;
+        let whole = canonical(text, CanonicalDialect::Strict)?;
+        let message = canonical_part(&whole, CanonicalDialect::Strict, Without(&["signatures", "unsigned"]))?;
         let document = Document::read(text)?;
         let name = required("server_name", document.server_name)?;
         if !name.is(server.as_str()) {
@@ -176,6 +176,12 @@ impl Keys for [ServerKeys] {
     }
 }
 
+impl Keys for Vec<ServerKeys> {
+    fn key(&self, server: &str, key_id: &str) -> Option<VerifyKey> {
+        self.as_slice().key(server, key_id)
+    }
+}
+
 fn check_signatures(
     server: ServerName<'_>,
     signatures: &str,
@@ -187,7 +193,7 @@ fn check_signatures(
     let mut bad = None;
     each_signature_of(signatures, server.as_str(), |key_id, signature| {
         let key_id = key_id.text();
-        let Some(key) = keys.get(&*key_id) else { return };
+        let Some(key) = keys.get(&*key_id).filter(|_| bad.is_none()) else { return };
         if signature.is_some_and(|signature| verifier.verify(&key.public_key, message.as_bytes(), &signature)) {
             signed = true;
         } else {

@@ -36,7 +36,8 @@ pub enum PduError {
 /// An event read from JSON text: what the rules need of it, borrowed from the text.
 ///
 /// The outline is checked, not more: it is an object with `type`, `sender` and `content`; what else it has of
-/// `state_key`, `room_id`, `event_id` and `prev_events` is of the right kind. What `content` says is the rules' affair.
+/// `state_key`, `room_id` and `prev_events` is of the right kind. What `content` says is the rules' affair. An `event_id` is
+/// the host's note of the event's ID (before v3, a part of the event); one that is no string is none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pdu<'a> {
     text: &'a str,
@@ -103,9 +104,15 @@ impl<'a> Pdu<'a> {
             sender: required("sender", sender.map(Str::text))?,
             content: required("content", content)?,
             room_id: room_id.map(Str::text).optional(PduError::WrongKind("room_id"))?,
-            event_id: event_id.map(Str::text).optional(PduError::WrongKind("event_id"))?,
+            event_id: event_id.map(Str::text).optional(()).unwrap_or_default(),
             sole_prev_event: prev_events.optional(PduError::WrongKind("prev_events"))?.flatten().map(Str::text),
         })
+    }
+
+    /// The same event with a note of its ID, as a host has computed or stored it.
+    #[must_use]
+    pub fn with_event_id(self, event_id: impl Into<Cow<'a, str>>) -> Self {
+        Self { event_id: Some(event_id.into()), ..self }
     }
 
     /// The event as it goes to other servers: canonical JSON without `unsigned`, and since v3 without `event_id`.
@@ -287,7 +294,10 @@ mod tests {
         assert_eq!(Pdu::parse(r#"{"type":"t"}"#), Err(PduError::Missing("sender")));
         assert_eq!(Pdu::parse(r#"{"type":"t","sender":"s"}"#), Err(PduError::Missing("content")));
         assert_eq!(Pdu::parse(r#"{"type":1,"sender":"s","content":{}}"#), Err(PduError::WrongKind("type")));
-        for name in ["state_key", "room_id", "event_id"] {
+        let noted = Pdu::parse(r#"{"type":"t","sender":"s","content":{},"event_id":5}"#).unwrap();
+        assert_eq!(noted.event_id(), None);
+        assert_eq!(noted.with_event_id("$x").event_id(), Some("$x"));
+        for name in ["state_key", "room_id"] {
             let text = format!(r#"{{"type":"t","sender":"s","content":{{}},"{name}":null}}"#);
             assert_eq!(Pdu::parse(&text), Err(PduError::WrongKind(name)));
         }

@@ -25,6 +25,16 @@ pub trait Sign {
     fn sign(&self, message: &[u8]) -> [u8; 64];
 }
 
+impl<S: Sign + ?Sized> Sign for &S {
+    fn key_id(&self) -> &str {
+        (**self).key_id()
+    }
+
+    fn sign(&self, message: &[u8]) -> [u8; 64] {
+        (**self).sign(message)
+    }
+}
+
 /// An event with its hash and signature, ready to be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignedEvent {
@@ -37,6 +47,12 @@ impl SignedEvent {
     #[must_use]
     pub fn text(&self) -> &str {
         &self.text
+    }
+
+    /// The event itself.
+    #[must_use]
+    pub fn into_text(self) -> String {
+        self.text
     }
 
     /// The ID of the event.
@@ -55,6 +71,12 @@ pub enum SignError {
     /// Its `signatures` are no object of objects of strings.
     #[error("`signatures` of the event is of the wrong kind")]
     Signatures,
+    /// It has a content hash already, and that is not its hash: signing it would put a name to something else.
+    #[error("the content hash in `hashes` is not that of the event")]
+    Hash,
+    /// It has an `event_id`, which since v3 is no part of an event.
+    #[error("event has an `event_id`, which would be signed with it")]
+    EventId,
     /// The key's ID is not `ed25519:` and a version.
     #[error("the key ID `{key_id}` is not `ed25519:` and a version")]
     KeyId {
@@ -63,9 +85,11 @@ pub enum SignError {
     },
 }
 
-/// Puts the content hash into an event and signs it. Signatures that it has already stay.
+/// Puts the content hash into an event and signs it.
 ///
-/// The text is taken as it goes between servers: an `event_id` that a host has noted in it is signed too.
+/// An event that has its hash already is signed as it is: nothing but the signature is added, so that the event keeps its ID
+/// and the signatures of other servers (as for an invite or a restricted join). The text has to be as it goes between
+/// servers: since v3 without an `event_id`.
 ///
 /// # Errors
 ///
@@ -98,10 +122,23 @@ pub fn sign_event(
         return Err(SignError::KeyId { key_id: key_id.to_owned() });
     }
     let dialect = CanonicalDialect::of(version);
-    let mut signatures = signatures_in(text)?;
-    let hash = content_hash(version, text).map_err(PduError::Json)?;
-    let bare = canonical_part(text, dialect, Without(&["hashes", "signatures"])).map_err(PduError::Json)?;
-    let hashed = with_members(&bare, &format!(r#""hashes":{{"sha256":"{hash}"}}"#));
+    let whole = canonical(text, dialect).map_err(PduError::Json)?;
+    let found = Found::read(&whole)?;
+    if found.has_event_id && version.rules().event_ids != EventIdFormat::InBody {
+        return Err(SignError::EventId);
+    }
+    let mut signatures = found.signatures;
+    let hash = content_hash(version, &whole)?;
+    let hashed = match found.sha256 {
+        None => {
+            let bare = canonical_part(&whole, dialect, Without(&["hashes", "signatures"])).map_err(PduError::Json)?;
+            with_members(&bare, &format!(r#""hashes":{{"sha256":"{hash}"}}"#))
+        }
+        Some(claimed) if Sha256Hash::from_base64(&claimed) == Some(hash) => {
+            canonical_part(&whole, dialect, Without(&["signatures"])).map_err(PduError::Json)?
+        }
+        Some(_) => return Err(SignError::Hash),
+    };
     let message = essential(version, &hashed)?;
     let signature = BASE64_STANDARD_NO_PAD.encode(signer.sign(message.as_bytes()));
     signatures.entry(server.as_str().to_owned()).or_default().insert(key_id.to_owned(), signature);
@@ -152,34 +189,70 @@ fn is_key_id(key_id: &str) -> bool {
     })
 }
 
-/// The signatures that the event has already.
-fn signatures_in(text: &str) -> Result<Signatures, SignError> {
-    let mut reader = Reader::new(text);
-    if reader.kind().map_err(PduError::Json)? != Kind::Object {
-        return Err(PduError::NotAnObject.into());
-    }
-    let mut found = Signatures::new();
-    let mut well_formed = true;
-    let read = reader.object(|key, reader| {
-        if !key.is("signatures") {
-            return reader.skip().map(drop);
+/// What an event has already of what signing puts into it.
+#[derive(Default)]
+struct Found {
+    signatures: Signatures,
+    /// The `sha256` of `hashes`; empty if it is no string, which is no hash of anything.
+    sha256: Option<String>,
+    has_event_id: bool,
+}
+
+impl Found {
+    fn read(text: &str) -> Result<Self, SignError> {
+        let mut reader = Reader::new(text);
+        if reader.kind().map_err(PduError::Json)? != Kind::Object {
+            return Err(PduError::NotAnObject.into());
         }
-        well_formed &= read_object_field(reader, |server, reader| {
-            let of_server = found.entry(server.text().into_owned()).or_default();
-            let is_object = read_object_field(reader, |key_id, reader| {
-                match reader.string_field()? {
-                    Field::Is(signature) => {
-                        of_server.insert(key_id.text().into_owned(), signature.text().into_owned());
-                    }
-                    Field::Missing | Field::Malformed => well_formed = false,
+        let mut found = Self::default();
+        let mut well_formed = true;
+        let read = reader.object(|key, reader| {
+            match () {
+                () if key.is("signatures") => well_formed &= read_signatures(reader, &mut found.signatures)?,
+                () if key.is("hashes") => found.sha256 = read_sha256(reader)?,
+                () => {
+                    found.has_event_id |= key.is("event_id");
+                    reader.skip()?;
                 }
-                Ok::<(), JsonError>(())
-            })?;
-            well_formed = well_formed && is_object;
+            }
+            Ok(())
+        });
+        read.map_err(PduError::Json)?;
+        if well_formed { Ok(found) } else { Err(SignError::Signatures) }
+    }
+}
+
+/// Reads an object of objects of strings. Whether it was one.
+fn read_signatures(reader: &mut Reader<'_>, found: &mut Signatures) -> Result<bool, JsonError> {
+    let mut well_formed = true;
+    let is_object = read_object_field(reader, |server, reader| {
+        let of_server = found.entry(server.text().into_owned()).or_default();
+        let is_object = read_object_field(reader, |key_id, reader| {
+            match reader.string_field()? {
+                Field::Is(signature) => {
+                    of_server.insert(key_id.text().into_owned(), signature.text().into_owned());
+                }
+                Field::Missing | Field::Malformed => well_formed = false,
+            }
             Ok(())
         })?;
+        well_formed = well_formed && is_object;
         Ok(())
-    });
-    read.map_err(PduError::Json)?;
-    if well_formed { Ok(found) } else { Err(SignError::Signatures) }
+    })?;
+    Ok(is_object && well_formed)
+}
+
+fn read_sha256(reader: &mut Reader<'_>) -> Result<Option<String>, JsonError> {
+    let mut sha256 = None;
+    read_object_field(reader, |name, reader| {
+        let value = reader.string_field()?;
+        if name.is("sha256") {
+            sha256 = Some(match value {
+                Field::Is(hash) => hash.text().into_owned(),
+                Field::Missing | Field::Malformed => String::new(),
+            });
+        }
+        Ok(())
+    })?;
+    Ok(sha256)
 }

@@ -47,11 +47,11 @@ pub enum SignatureError {
     NoAuthorizingUser,
 }
 
-/// An event of those who must have signed it.
+/// An event of those who must have signed it. A third-party invite is signed by nobody for certain: whether to believe it is
+/// for [`authorize`](crate::auth::authorize) to say.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignedPdu<'a> {
     formatted: FormattedPdu<'a>,
-    event_id: String,
     signed_by: Vec<String>,
 }
 
@@ -97,7 +97,7 @@ impl<'a> FormattedPdu<'a> {
     ) -> Result<SignedPdu<'a>, SignatureError> {
         let signed = essential(self.version(), self.pdu().text())?;
         let mut signed_by: Vec<String> = Vec::new();
-        for server in self.signers()? {
+        for server in signers(self.version(), self.pdu())? {
             if !signed_by.contains(&server) {
                 self.check_server(&server, &signed, keys, verifier, now)?;
                 signed_by.push(server);
@@ -105,40 +105,11 @@ impl<'a> FormattedPdu<'a> {
         }
         let event_id = match self.version().rules().event_ids {
             EventIdFormat::InBody => self.pdu().event_id().ok_or(PduError::Missing("event_id"))?.to_owned(),
-            _ => event_id_of(self.version(), &Sha256Hash::of(&signed)),
-        };
-        Ok(SignedPdu { formatted: self, event_id, signed_by })
-    }
-
-    /// The servers that must have signed.
-    fn signers(&self) -> Result<Vec<String>, SignatureError> {
-        let (pdu, rules) = (self.pdu(), self.version().rules());
-        let mut servers = Vec::new();
-        let content = match pdu.event_type() {
-            MEMBER => MemberContent::read(pdu.content()).unwrap_or_default(),
-            _ => MemberContent::default(),
-        };
-        let is_third_party_invite = matches!(content.membership, Field::Is(Some(Membership::Invite)))
-            && !matches!(content.third_party_invite, Field::Missing);
-        if !is_third_party_invite {
-            servers.extend(domain(pdu.sender()).map(str::to_owned));
-        }
-        if rules.event_ids == EventIdFormat::InBody {
-            let server = pdu.event_id().and_then(|id| id.split_once(':')).map(|(_, server)| server.to_owned());
-            servers.push(server.ok_or(PduError::Missing("event_id"))?);
-        }
-        if rules.restricted_join_rule {
-            match content.authorizing_user {
-                Field::Missing => {}
-                Field::Malformed => return Err(SignatureError::NoAuthorizingUser),
-                Field::Is(user) => {
-                    let user = user.text();
-                    let user = UserId::parse(&user).map_err(|_| SignatureError::NoAuthorizingUser)?;
-                    servers.push(user.server_name().as_str().to_owned());
-                }
+            EventIdFormat::StandardHash | EventIdFormat::UrlSafeHash => {
+                event_id_of(self.version(), &Sha256Hash::of(&signed))
             }
-        }
-        Ok(servers)
+        };
+        Ok(SignedPdu { formatted: self.with_event_id(event_id), signed_by })
     }
 
     fn check_server(
@@ -153,14 +124,14 @@ impl<'a> FormattedPdu<'a> {
         let mut bad = None;
         each_signature_of(self.signatures(), server, |key_id, signature| {
             let key_id = key_id.text();
-            let Some(key) = keys.key(server, &key_id) else { return };
+            let Some(key) = keys.key(server, &key_id).filter(|_| bad.is_none()) else { return };
             if !key.validity.counts(self.origin_server_ts(), now, self.version().rules()) {
                 return;
             }
             if signature.is_some_and(|signature| verifier.verify(&key.public_key, message.as_bytes(), &signature)) {
                 signed = true;
             } else {
-                bad.get_or_insert_with(|| key_id.into_owned());
+                bad = Some(key_id.into_owned());
             }
         })
         .map_err(PduError::Json)?;
@@ -172,25 +143,71 @@ impl<'a> FormattedPdu<'a> {
     }
 }
 
+/// The servers that must have signed an event.
+fn signers(version: RoomVersion, pdu: &Pdu<'_>) -> Result<Vec<String>, SignatureError> {
+    let rules = version.rules();
+    let mut servers = Vec::new();
+    let content = match pdu.event_type() {
+        MEMBER => MemberContent::read(pdu.content()).unwrap_or_default(),
+        _ => MemberContent::default(),
+    };
+    let is_third_party_invite = matches!(content.membership, Field::Is(Some(Membership::Invite)))
+        && !matches!(content.third_party_invite, Field::Missing);
+    let sender = domain(pdu.sender());
+    if !is_third_party_invite {
+        servers.extend(sender.map(str::to_owned));
+    }
+    if rules.event_ids == EventIdFormat::InBody {
+        let server = pdu.event_id().and_then(|id| id.split_once(':')).map(|(_, server)| server);
+        let server = server.ok_or(PduError::Missing("event_id"))?;
+        if Some(server) != sender {
+            servers.push(server.to_owned());
+        }
+    }
+    if rules.restricted_join_rule {
+        match content.authorizing_user {
+            Field::Missing => {}
+            Field::Malformed => return Err(SignatureError::NoAuthorizingUser),
+            Field::Is(user) => {
+                let user = user.text();
+                let user = UserId::parse(&user).map_err(|_| SignatureError::NoAuthorizingUser)?;
+                servers.push(user.server_name().as_str().to_owned());
+            }
+        }
+    }
+    Ok(servers)
+}
+
 impl<'a> SignedPdu<'a> {
     /// Compares the content hash: an event whose hash is wrong goes on as its redacted form.
     ///
+    /// What a redaction leaves may need other signatures than the event did: a third-party invite becomes a plain one,
+    /// which its sender's server must have signed. So they are asked for again.
+    ///
     /// # Errors
     ///
-    /// [`PduError`] if there is no canonical form to hash; an event of the right format has one.
-    pub fn check_hash(self) -> Result<VerifiedPdu<'a>, PduError> {
+    /// [`SignatureError`] if a server that must have signed the redacted form has not.
+    pub fn check_hash(self) -> Result<VerifiedPdu<'a>, SignatureError> {
         let (version, text) = (self.version(), self.formatted.pdu().text());
         if self.formatted.claims_hash(&content_hash(version, text)?) {
             return Ok(VerifiedPdu::Whole(WholePdu(self)));
         }
         let text = redact(version, text)?;
-        Ok(VerifiedPdu::Redacted(RedactedPdu { text, version, event_id: self.event_id, signed_by: self.signed_by }))
+        let needed = signers(version, &Pdu::parse_stored(&text)?)?;
+        match needed.into_iter().find(|server| !self.signed_by.contains(server)) {
+            Some(server) => Err(SignatureError::NotSigned { server }),
+            None => {
+                let event_id = self.event_id().to_owned();
+                Ok(VerifiedPdu::Redacted(RedactedPdu { text, version, event_id, signed_by: self.signed_by }))
+            }
+        }
     }
 
     /// The ID of the event.
     #[must_use]
     pub fn event_id(&self) -> &str {
-        &self.event_id
+        // The event has had a note of its ID since its signatures were checked.
+        self.formatted.pdu().event_id().unwrap_or_default()
     }
 
     /// The servers whose signatures were checked.
@@ -211,6 +228,17 @@ impl<'a> SignedPdu<'a> {
     }
 }
 
+impl VerifiedPdu<'_> {
+    /// The ID of the event.
+    #[must_use]
+    pub fn event_id(&self) -> &str {
+        match self {
+            Self::Whole(whole) => whole.event_id(),
+            Self::Redacted(redacted) => redacted.event_id(),
+        }
+    }
+}
+
 impl<'a> WholePdu<'a> {
     /// The event with its signatures checked.
     #[must_use]
@@ -224,7 +252,7 @@ impl<'a> WholePdu<'a> {
         self.0.event_id()
     }
 
-    /// The event.
+    /// The event. It knows its ID.
     #[must_use]
     pub const fn pdu(&self) -> &Pdu<'a> {
         self.0.formatted.pdu()
@@ -232,6 +260,15 @@ impl<'a> WholePdu<'a> {
 }
 
 impl RedactedPdu {
+    /// The redacted event. It knows its ID.
+    ///
+    /// # Errors
+    ///
+    /// [`PduError`] if what is left is no event in outline; of an event of the right format it is.
+    pub fn pdu(&self) -> Result<Pdu<'_>, PduError> {
+        Ok(Pdu::parse_stored(&self.text)?.with_event_id(self.event_id.as_str()))
+    }
+
     /// The redacted event, as canonical JSON.
     #[must_use]
     pub fn text(&self) -> &str {

@@ -12,11 +12,9 @@ use crate::json::push_string;
 use crate::room_version::RoomVersion;
 use crate::state::RoomState;
 
-/// The most events that `prev_events` may name.
-/// <https://spec.matrix.org/v1.19/rooms/v12/#event-format>
-pub const MAX_PREV_EVENTS: usize = 20;
+pub use crate::event::MAX_PREV_EVENTS;
 
-/// The highest depth that an event may have in the versions that have knocking: 2^53-1.
+/// The highest depth that an event may have in the versions that have knocking: 2^53-1, as every integer in them.
 pub const MAX_DEPTH: u64 = (1 << 53) - 1;
 
 /// An event that the room ends in, as far as the host has seen (a forward extremity).
@@ -37,7 +35,7 @@ pub enum TemplateError {
     /// The host gave no event to come after.
     #[error("no previous events")]
     NoPrevEvents,
-    /// An event of the state that the template has to name has no event ID.
+    /// An event of the state that the template has to name has no event ID, or one that is none.
     #[error("the `{event_type}` event of the state has no event ID")]
     NoEventId {
         /// The type of the event.
@@ -95,7 +93,7 @@ impl KnockTemplate {
     /// Makes a template of a knock by `user_id`, if the state allows it.
     ///
     /// `prev_events` are the events that the room ends in; of more than [`MAX_PREV_EVENTS`] the deepest are taken, and
-    /// one that stands twice counts once. `now` is the time in milliseconds since the Unix epoch. The events of the
+    /// one that stands twice counts once. `now` is the time in milliseconds since the Unix epoch, at most 2^53-1. The events of the
     /// state that the knock refers to must know their IDs.
     ///
     /// # Errors
@@ -120,7 +118,7 @@ impl KnockTemplate {
             auth_events: auth_events(&Selection::of(version, &knock), state)?,
             prev_events: prev_events.iter().map(|event| event.event_id.as_str().to_owned()).collect(),
             depth: depth.saturating_add(1).min(MAX_DEPTH),
-            origin_server_ts: now,
+            origin_server_ts: now.min(MAX_DEPTH),
         })
     }
 
@@ -158,7 +156,10 @@ fn auth_events(selection: &Selection<'_>, state: &(impl RoomState + ?Sized)) -> 
     selection
         .auth_events()
         .filter_map(|(event_type, state_key)| Some((event_type, state.event(event_type, state_key)?)))
-        .map(|(event_type, event)| event.event_id().map(str::to_owned).ok_or(TemplateError::NoEventId { event_type }))
+        .map(|(event_type, event)| {
+            let id = event.event_id().filter(|id| EventId::parse(id).is_ok());
+            id.map(str::to_owned).ok_or(TemplateError::NoEventId { event_type })
+        })
         .collect()
 }
 

@@ -19,6 +19,11 @@ impl<'a> Str<'a> {
         Self { raw, quoted, escaped }
     }
 
+    /// The text with its quotes, as it was written.
+    pub(crate) const fn quoted(self) -> &'a str {
+        self.quoted
+    }
+
     /// The text with its quotes if it stands for itself.
     pub(super) const fn plain_quoted(self) -> Option<&'a str> {
         if self.escaped { None } else { Some(self.quoted) }
