@@ -190,13 +190,11 @@ impl<'a> Walk<'a> {
         let signed = sign_event(self.version, &event.to_string(), server, &key).map_err(io::Error::other)?;
         let sent: Value = serde_json::from_str(signed.text())?;
         writeln!(out, "  {:<17} {}", "event ID", signed.event_id())?;
-        writeln!(out, "  {:<17} {}", "content hash", plain(&sent["hashes"]["sha256"]))?;
-        writeln!(
-            out,
-            "  {:<17} {}",
-            "signature",
-            shortened(&plain(&sent["signatures"][server.as_str()]["ed25519:walk"]))
-        )?;
+        for (name, pointer) in [("content hash", "/hashes/sha256"), ("signature", "/signatures/hs3.test/ed25519:walk")]
+        {
+            let value = sent.pointer(pointer).map_or_else(String::new, plain);
+            writeln!(out, "  {name:<17} {}", shortened(&value))?;
+        }
 
         let keys = |asked: &str, key_id: &str| {
             (asked == server.as_str() && key_id == key.key_id())
