@@ -234,7 +234,11 @@ impl<'a> Document<'a> {
                 () if key.is("valid_until_ts") => found.valid_until_ts.put(time(reader)?),
                 () if key.is("verify_keys") => found.verify_keys.put(key_entries(reader)?),
                 () if key.is("old_verify_keys") => found.old_verify_keys.put(key_entries(reader)?),
-                () if key.is("signatures") => found.signatures.put(Field::Is(reader.skip()?)),
+                () if key.is("signatures") => {
+                    let is_object = reader.kind()? == Kind::Object;
+                    let text = reader.skip()?;
+                    found.signatures.put(if is_object { Field::Is(text) } else { Field::Malformed });
+                }
                 () => drop(reader.skip()?),
             }
             Ok(())

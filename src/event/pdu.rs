@@ -11,7 +11,7 @@ use crate::room_version::{EventIdFormat, RoomVersion};
 pub const MAX_EVENT_TEXT_BYTES: usize = 6 * 65_536;
 
 /// A JSON text that is not even the outline of an event.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PduError {
     /// The text is longer than [`MAX_EVENT_TEXT_BYTES`].
     #[error("event text of {bytes} bytes, more than {MAX_EVENT_TEXT_BYTES}")]
