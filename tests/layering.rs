@@ -1,5 +1,5 @@
 //! The structure of the source: who may use whom, how long a file may be, which version of the specification is cited.
-#![expect(clippy::expect_used, reason = "a source that cannot be read fails the test")]
+#![expect(clippy::expect_used, clippy::panic, reason = "a source that cannot be read fails the test")]
 
 use std::fs;
 use std::path::{Path, PathBuf};

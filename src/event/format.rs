@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use super::content::{CREATE, read_object_field};
 use super::hash::Sha256Hash;
-use super::pdu::{Pdu, event_reference};
+use super::pdu::Pdu;
 use super::{Event, PduError};
 use crate::id::{EventId, IdError, MAX_ID_BYTES, RoomId, UserId};
 use crate::json::{CanonicalDialect, Field, JsonError, Kind, Reader, Str, canonical};
@@ -80,7 +80,7 @@ struct Links<'a> {
     prev_events: Vec<Cow<'a, str>>,
     depth: i64,
     origin_server_ts: i64,
-    sha256: Option<Cow<'a, str>>,
+    sha256: Cow<'a, str>,
     signatures: &'a str,
 }
 
@@ -139,7 +139,7 @@ impl<'a> FormattedPdu<'a> {
 
     /// Whether this is the content hash that the event claims to have.
     pub(crate) fn claims_hash(&self, hash: &Sha256Hash) -> bool {
-        self.links.sha256.as_deref().and_then(Sha256Hash::from_base64) == Some(*hash)
+        Sha256Hash::from_base64(&self.links.sha256) == Some(*hash)
     }
 
     pub(crate) fn with_event_id(self, event_id: String) -> Self {
@@ -196,7 +196,7 @@ impl<'a> Links<'a> {
             prev_events: at_most(MAX_PREV_EVENTS, "prev_events", required("prev_events", prev_events)?)?,
             depth,
             origin_server_ts: required("origin_server_ts", origin_server_ts)?,
-            sha256: required("hashes", sha256)?.map(Str::text),
+            sha256: required("hashes", sha256)?.ok_or(FormatError::Missing("hashes.sha256"))?.text(),
             signatures: required("signatures", signatures)?,
         })
     }
@@ -255,20 +255,38 @@ fn references<'a>(reader: &mut Reader<'a>, version: RoomVersion) -> Result<Field
     if reader.kind()? != Kind::Array {
         return reader.skip().map(|_| Field::Malformed);
     }
-    let entry = match version.rules().event_ids {
-        EventIdFormat::InBody => Kind::Array,
-        EventIdFormat::StandardHash | EventIdFormat::UrlSafeHash => Kind::String,
-    };
+    let in_pairs = version.rules().event_ids == EventIdFormat::InBody;
     let mut ids = Field::Is(Vec::new());
     reader.array(|reader| {
-        let of_this_version = reader.kind()? == entry;
-        match (&mut ids, event_reference(reader)?) {
-            (Field::Is(all), Field::Is(id)) if of_this_version => all.push(id),
+        let entry = if in_pairs { pair(reader)? } else { reader.string_field()? };
+        match (&mut ids, entry) {
+            (Field::Is(all), Field::Is(id)) => all.push(id),
             (malformed, _) => *malformed = Field::Malformed,
         }
         Ok(())
     })?;
     Ok(ids)
+}
+
+/// A list of an ID and an object of hashes, and of nothing else.
+fn pair<'a>(reader: &mut Reader<'a>) -> Result<Field<Str<'a>>, JsonError> {
+    if reader.kind()? != Kind::Array {
+        return reader.skip().map(|_| Field::Malformed);
+    }
+    let mut id = Field::Missing;
+    let mut hashes = Field::Missing;
+    reader.array(|reader| {
+        match id {
+            Field::Missing => id = reader.string_field()?,
+            // A third entry makes it malformed.
+            Field::Malformed | Field::Is(_) => hashes.put(object(reader)?),
+        }
+        Ok(())
+    })?;
+    Ok(match hashes {
+        Field::Is(()) => id,
+        Field::Missing | Field::Malformed => Field::Malformed,
+    })
 }
 
 fn integer(reader: &mut Reader<'_>) -> Result<Field<i64>, JsonError> {

@@ -215,7 +215,7 @@ fn sole_prev_event<'a>(reader: &mut Reader<'a>) -> Result<Field<Option<Str<'a>>>
     })
 }
 
-pub(crate) fn event_reference<'a>(reader: &mut Reader<'a>) -> Result<Field<Str<'a>>, JsonError> {
+fn event_reference<'a>(reader: &mut Reader<'a>) -> Result<Field<Str<'a>>, JsonError> {
     if reader.kind()? != Kind::Array {
         return reader.string_field();
     }
