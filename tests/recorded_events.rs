@@ -1,7 +1,7 @@
 //! Every event that the recorded servers made verifies here, to the byte; and what was tampered with is found, and says
 //! what is wrong. Where the vectors come from is said in `vectors/README.md`.
 #![cfg(feature = "ed25519")]
-#![expect(clippy::expect_used, clippy::arithmetic_side_effects, reason = "a vector that cannot be read fails the test")]
+#![expect(clippy::expect_used, clippy::indexing_slicing, reason = "a vector that cannot be read fails the test")]
 
 use std::collections::BTreeMap;
 

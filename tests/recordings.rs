@@ -1,6 +1,11 @@
 //! Reality: every membership event that two Synapse servers made of the recorded rooms gets the verdict that was stored
 //! with it. Where the vectors come from is said in `vectors/README.md`.
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a vector that cannot be read fails the test")]
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a vector that cannot be read fails the test"
+)]
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,6 @@
 //! Third-party invites with real signatures, made here with a key of a fixed seed.
 #![cfg(feature = "ed25519")]
+#![expect(clippy::expect_used, clippy::indexing_slicing, reason = "a test that cannot be set up fails")]
 
 use base64::Engine as _;
 use base64::prelude::{BASE64_STANDARD, BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE_NO_PAD};

@@ -1,6 +1,6 @@
 //! The commands of the tool, line for line: other people's tests speak this format.
 #![cfg(feature = "ed25519")]
-#![expect(clippy::expect_used, reason = "a test that cannot be set up fails")]
+#![expect(clippy::expect_used, clippy::indexing_slicing, reason = "a test that cannot be set up fails")]
 
 #[path = "../examples/knock/commands.rs"]
 mod commands;
