@@ -221,7 +221,7 @@ fn push_float(out: &mut String, float: f64) {
         return;
     }
     out.push_str(digits);
-    out.push_str(if exponent < 0 { "e-" } else { "e+" });
+    out.push_str(if exponent.is_negative() { "e-" } else { "e+" });
     out.push_str(&format!("{:02}", exponent.unsigned_abs()));
 }
 
