@@ -382,3 +382,13 @@ proptest! {
         }
     }
 }
+
+/// Nesting counts, not how many objects and arrays there are.
+#[test]
+fn siblings_are_not_nested() {
+    let one = format!("{}{}", "[".repeat(100), "]".repeat(100));
+    let text = format!("[{}]", vec![one.as_str(); 300].join(","));
+    assert_eq!(canonical(&text, CanonicalDialect::Strict).as_deref(), Ok(text.as_str()));
+    let objects = format!("[{}]", vec![r#"{"a":{}}"#; 300].join(","));
+    assert_eq!(canonical(&objects, CanonicalDialect::Strict).as_deref(), Ok(objects.as_str()));
+}
