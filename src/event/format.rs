@@ -167,8 +167,8 @@ impl<'a> Links<'a> {
             match &*key.text() {
                 "auth_events" => auth_events.put(references(reader, version)?),
                 "prev_events" => prev_events.put(references(reader, version)?),
-                "depth" => depth.put(integer(reader)?),
-                "origin_server_ts" => origin_server_ts.put(integer(reader)?),
+                "depth" => depth.put(reader.integer_field()?),
+                "origin_server_ts" => origin_server_ts.put(reader.integer_field()?),
                 "hashes" => sha256.put(hashes(reader)?),
                 "signatures" => signatures.put(signature_map(reader)?),
                 "content" => content.put(object(reader)?),
@@ -287,15 +287,6 @@ fn pair<'a>(reader: &mut Reader<'a>) -> Result<Field<Str<'a>>, JsonError> {
         Field::Is(()) => id,
         Field::Missing | Field::Malformed => Field::Malformed,
     })
-}
-
-fn integer(reader: &mut Reader<'_>) -> Result<Field<i64>, JsonError> {
-    if reader.kind()? != Kind::Number {
-        return reader.skip().map(|_| Field::Malformed);
-    }
-    // Before v6 `-0` is an integer too; since then the canonical form has been refused.
-    let number = reader.number()?;
-    Ok(number.text().parse().map_or(Field::Malformed, Field::Is))
 }
 
 /// The `sha256` of `hashes`, if it has one that is a string.

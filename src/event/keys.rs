@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use super::content::{read_object, read_object_field};
-use super::signature::{Verify, decode_base64, each_signature_of};
+use super::signature::{ServerSignatures, Verify, check_server_signatures, decode_base64};
 use crate::id::ServerName;
 use crate::json::{CanonicalDialect, Field, JsonError, Kind, Reader, Str, Without, canonical, canonical_part};
 use crate::room_version::RoomVersionRules;
@@ -139,7 +139,13 @@ impl ServerKeys {
             let public_key = key.ok_or(ServerKeysError::Key { key_id: key_id.clone() })?.public_key;
             keys.insert(key_id, VerifyKey { public_key, validity: until });
         }
-        check_signatures(server, required("signatures", document.signatures)?, &keys, &message, verifier)?;
+        let signatures = required("signatures", document.signatures)?;
+        let key = |key_id: &str| keys.get(key_id).map(|key: &VerifyKey| key.public_key);
+        match check_server_signatures(signatures, server.as_str(), &message, verifier, key)? {
+            ServerSignatures::Good => {}
+            ServerSignatures::Missing => return Err(ServerKeysError::NotSigned),
+            ServerSignatures::Bad(key_id) => return Err(ServerKeysError::BadSignature { key_id }),
+        }
         for (key_id, key) in
             document.old_verify_keys.optional(ServerKeysError::Malformed("old_verify_keys"))?.unwrap_or_default()
         {
@@ -182,31 +188,6 @@ impl Keys for Vec<ServerKeys> {
     }
 }
 
-fn check_signatures(
-    server: ServerName<'_>,
-    signatures: &str,
-    keys: &BTreeMap<String, VerifyKey>,
-    message: &str,
-    verifier: &impl Verify,
-) -> Result<(), ServerKeysError> {
-    let mut signed = false;
-    let mut bad = None;
-    each_signature_of(signatures, server.as_str(), |key_id, signature| {
-        let key_id = key_id.text();
-        let Some(key) = keys.get(&*key_id).filter(|_| bad.is_none()) else { return };
-        if signature.is_some_and(|signature| verifier.verify(&key.public_key, message.as_bytes(), &signature)) {
-            signed = true;
-        } else {
-            bad = Some(key_id.into_owned());
-        }
-    })?;
-    match bad {
-        Some(key_id) => Err(ServerKeysError::BadSignature { key_id }),
-        None if signed => Ok(()),
-        None => Err(ServerKeysError::NotSigned),
-    }
-}
-
 /// A key of `verify_keys` or `old_verify_keys`.
 #[derive(Debug, Clone, Copy)]
 struct OldKey {
@@ -231,7 +212,7 @@ impl<'a> Document<'a> {
         read_object(text, |key, reader| {
             match () {
                 () if key.is("server_name") => found.server_name.put(reader.string_field()?),
-                () if key.is("valid_until_ts") => found.valid_until_ts.put(time(reader)?),
+                () if key.is("valid_until_ts") => found.valid_until_ts.put(reader.integer_field()?),
                 () if key.is("verify_keys") => found.verify_keys.put(key_entries(reader)?),
                 () if key.is("old_verify_keys") => found.old_verify_keys.put(key_entries(reader)?),
                 () if key.is("signatures") => {
@@ -255,7 +236,7 @@ fn key_entries(reader: &mut Reader<'_>) -> Result<Field<KeyEntries>, JsonError> 
         read_object_field(reader, |key, reader| {
             match () {
                 () if key.is("key") => public_key.put(reader.string_field()?),
-                () if key.is("expired_ts") => expired_ts.put(time(reader)?),
+                () if key.is("expired_ts") => expired_ts.put(reader.integer_field()?),
                 () => drop(reader.skip()?),
             }
             Ok(())
@@ -275,13 +256,6 @@ fn key_entries(reader: &mut Reader<'_>) -> Result<Field<KeyEntries>, JsonError> 
         Ok(())
     })?;
     Ok(if is_object { Field::Is(entries) } else { Field::Malformed })
-}
-
-fn time(reader: &mut Reader<'_>) -> Result<Field<u64>, JsonError> {
-    if reader.kind()? != Kind::Number {
-        return reader.skip().map(|_| Field::Malformed);
-    }
-    Ok(reader.number()?.text().parse().map_or(Field::Malformed, Field::Is))
 }
 
 fn required<T>(property: &'static str, field: Field<T>) -> Result<T, ServerKeysError> {

@@ -86,18 +86,38 @@ impl Sign for Ed25519Key {
     }
 }
 
-/// Calls `each` for every ed25519 key ID under which this server has signed, with the signature if it is well-formed, in
-/// `{server: {key ID: signature}}`.
-pub(crate) fn each_signature_of<'a>(
-    signatures: &'a str,
+/// What the signatures of one server under a message come to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum ServerSignatures {
+    /// At least one by a key that counts, and every such one verifies.
+    Good,
+    /// None by a key that counts.
+    Missing,
+    /// One by a key that counts does not verify: the first, by its key ID. Nothing behind it is looked at.
+    Bad(String),
+}
+
+/// Checks what this server has signed in `{server: {key ID: signature}}`; `key` gives the keys that count by their IDs.
+pub(crate) fn check_server_signatures(
+    signatures: &str,
     server: &str,
-    mut each: impl FnMut(Str<'a>, Option<[u8; 64]>),
-) -> Result<(), JsonError> {
+    message: &str,
+    verifier: &impl Verify,
+    key: impl Fn(&str) -> Option<[u8; 32]>,
+) -> Result<ServerSignatures, JsonError> {
+    let mut found = ServerSignatures::Missing;
     each_signature(signatures, |signer, key_id, signature| {
-        if signer.is(server) {
-            each(key_id, signature);
+        if !signer.is(server) || matches!(found, ServerSignatures::Bad(_)) {
+            return;
         }
-    })
+        let key_id = key_id.text();
+        let Some(public_key) = key(&key_id) else { return };
+        found = match signature.is_some_and(|signature| verifier.verify(&public_key, message.as_bytes(), &signature)) {
+            true => ServerSignatures::Good,
+            false => ServerSignatures::Bad(key_id.into_owned()),
+        };
+    })?;
+    Ok(found)
 }
 
 /// Calls `each` for every ed25519 key ID, with the server and the signature if it is well-formed.

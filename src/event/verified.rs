@@ -16,7 +16,7 @@ use super::hash::{Sha256Hash, content_hash, event_id_of};
 use super::keys::Keys;
 use super::pdu::Pdu;
 use super::redaction::{essential, redact};
-use super::signature::{Verify, each_signature_of};
+use super::signature::{ServerSignatures, Verify, check_server_signatures};
 use super::{Event, Membership, PduError};
 use crate::id::{UserId, domain};
 use crate::json::Field;
@@ -120,25 +120,18 @@ impl<'a> FormattedPdu<'a> {
         verifier: &impl Verify,
         now: u64,
     ) -> Result<(), SignatureError> {
-        let mut signed = false;
-        let mut bad = None;
-        each_signature_of(self.signatures(), server, |key_id, signature| {
-            let key_id = key_id.text();
-            let Some(key) = keys.key(server, &key_id).filter(|_| bad.is_none()) else { return };
-            if !key.validity.counts(self.origin_server_ts(), now, self.version().rules()) {
-                return;
-            }
-            if signature.is_some_and(|signature| verifier.verify(&key.public_key, message.as_bytes(), &signature)) {
-                signed = true;
-            } else {
-                bad = Some(key_id.into_owned());
-            }
-        })
-        .map_err(PduError::Json)?;
-        match bad {
-            Some(key_id) => Err(SignatureError::BadSignature { server: server.to_owned(), key_id }),
-            None if signed => Ok(()),
-            None => Err(SignatureError::NotSigned { server: server.to_owned() }),
+        let key = |key_id: &str| {
+            let key = keys.key(server, key_id)?;
+            let counts = key.validity.counts(self.origin_server_ts(), now, self.version().rules());
+            counts.then_some(key.public_key)
+        };
+        let found =
+            check_server_signatures(self.signatures(), server, message, verifier, key).map_err(PduError::Json)?;
+        let server = server.to_owned();
+        match found {
+            ServerSignatures::Good => Ok(()),
+            ServerSignatures::Missing => Err(SignatureError::NotSigned { server }),
+            ServerSignatures::Bad(key_id) => Err(SignatureError::BadSignature { server, key_id }),
         }
     }
 }

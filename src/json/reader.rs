@@ -1,5 +1,7 @@
 //! The walk over a JSON text.
 
+use std::str::FromStr;
+
 use super::string::unescape;
 use super::{JsonError, JsonErrorKind, MAX_DEPTH, Str};
 
@@ -220,6 +222,15 @@ impl<'a> Reader<'a> {
     pub(crate) fn string_field(&mut self) -> Result<Field<Str<'a>>, JsonError> {
         if self.kind()? == Kind::String {
             return self.string().map(Field::Is);
+        }
+        self.skip().map(|_| Field::Malformed)
+    }
+
+    /// Reads a number that is written as an integer of this type (`-0` is one too, where the dialect has it), or reads over
+    /// something else that is malformed where one should be.
+    pub(crate) fn integer_field<T: FromStr>(&mut self) -> Result<Field<T>, JsonError> {
+        if self.kind()? == Kind::Number {
+            return Ok(self.number()?.text().parse().map_or(Field::Malformed, Field::Is));
         }
         self.skip().map(|_| Field::Malformed)
     }

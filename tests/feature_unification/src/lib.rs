@@ -3,7 +3,7 @@
 
 #[cfg(test)]
 mod tests {
-    use matrix_knock::json::{CanonicalDialect, canonical};
+    use matrix_knock::json::{CanonicalDialect, JsonErrorKind, canonical};
 
     #[test]
     fn the_features_are_on() {
@@ -18,6 +18,7 @@ mod tests {
         assert_eq!(canonical(text, CanonicalDialect::Lenient).as_deref(), Ok(expected));
         let deep = |depth| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
         assert_eq!(canonical(&deep(128), CanonicalDialect::Strict), Ok(deep(128)));
-        assert!(canonical(&deep(129), CanonicalDialect::Strict).is_err());
+        let refused = canonical(&deep(129), CanonicalDialect::Strict).map_err(|error| (error.kind(), error.at()));
+        assert_eq!(refused, Err((JsonErrorKind::TooDeep, 129)));
     }
 }
