@@ -7,6 +7,8 @@
 //!
 //! In scope are all events of type `m.room.member`. Everything else is an error here, not a refusal.
 //!
+//! Before any event is looked at, [`server_is_allowed`] says whether the server that asks may take part in the room.
+//!
 //! # Examples
 //!
 //! ```
@@ -35,12 +37,14 @@ mod member;
 mod power_levels;
 mod rule;
 mod selection;
+mod server_acl;
 
 pub use self::compiled::CompiledRoom;
 use self::facts::StateFacts;
 pub use self::independent::{AuthEvent, Evidence, Standing, StateIndependent, check_state_independent};
 pub use self::rule::{Rejection, Rule};
 pub use self::selection::Selection;
+pub use self::server_acl::{ServerAcl, server_is_allowed};
 use crate::event::{Event, Membership, NoVerifier, Proposal, Verify, content};
 use crate::room_version::RoomVersion;
 use crate::state::RoomState;

@@ -184,14 +184,16 @@ fn is_ipv6(text: &str) -> bool {
 
 /// A DNS name or an IPv4 address. Four groups of digits are an address, and must then be one.
 fn is_host(text: &str) -> bool {
-    let dotted_quad = text.split('.').count() == 4
-        && text
-            .split('.')
-            .all(|group| (1..=3).contains(&group.len()) && group.bytes().all(|byte| byte.is_ascii_digit()));
-    if dotted_quad {
+    if is_dotted_quad(text) {
         return is_ipv4(text);
     }
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.'))
+}
+
+/// Four groups of one to three digits: in a server name, an IPv4 address.
+pub(crate) fn is_dotted_quad(host: &str) -> bool {
+    let is_group = |group: &str| (1..=3).contains(&group.len()) && group.bytes().all(|byte| byte.is_ascii_digit());
+    host.split('.').count() == 4 && host.split('.').all(is_group)
 }
 
 fn is_ipv4(text: &str) -> bool {

@@ -10,6 +10,7 @@
 //! | --- | --- |
 //! | [Authorization rules](https://spec.matrix.org/v1.19/server-server-api/#authorization-rules), of `m.room.member` | [`auth`] |
 //! | [Auth events selection](https://spec.matrix.org/v1.19/server-server-api/#auth-events-selection) | [`auth::Selection`] |
+//! | [Server access control lists](https://spec.matrix.org/v1.19/server-server-api/#server-access-control-lists-acls) | [`auth::server_is_allowed`] |
 //! | [Knocking upon a room](https://spec.matrix.org/v1.19/server-server-api/#knocking-upon-a-room) | [`handshake`] |
 //! | [Signing events](https://spec.matrix.org/v1.19/server-server-api/#signing-events), event format | [`event`] |
 //! | [Stripped state](https://spec.matrix.org/v1.19/client-server-api/#stripped-state) | [`stripped_state`] |

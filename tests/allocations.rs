@@ -2,8 +2,9 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 
 use allocation_counter::measure;
-use matrix_knock::auth::{CompiledRoom, Rule, authorize};
+use matrix_knock::auth::{CompiledRoom, Rule, authorize, server_is_allowed};
 use matrix_knock::event::{Event, Membership, Pdu, Proposal, content_hash, event_id, redact};
+use matrix_knock::id::ServerName;
 use matrix_knock::json::{CanonicalDialect, canonical};
 use matrix_knock::state::{RoomState, StateMap};
 use matrix_knock::{NoVerifier, RoomVersion};
@@ -94,6 +95,11 @@ fn a_decision_allocates_nothing() {
         let join = Pdu::parse(&join).unwrap();
         assert_eq!(decide(version, &join, &state, Ok(Membership::Join)), [0, 0]);
     }
+    let acl =
+        state_event("m.room.server_acl", r#"{"allow":["\u002a"],"deny":["*.e\u0076il.*"],"allow_ip_literals":false}"#);
+    let state = [Pdu::parse(&acl).unwrap()];
+    let server = ServerName::parse("b.example:8448").unwrap();
+    assert_eq!(allocations(|| server_is_allowed(server, &state)), (true, 0));
     // The counter counts.
     assert_eq!(allocations(|| String::from("x")).1, 1);
 }

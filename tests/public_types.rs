@@ -3,7 +3,9 @@
 use std::error::Error;
 use std::fmt::Debug;
 
-use matrix_knock::auth::{AuthEvent, AuthorizeError, CompiledRoom, Evidence, Rejection, Rule, Selection, Standing};
+use matrix_knock::auth::{
+    AuthEvent, AuthorizeError, CompiledRoom, Evidence, Rejection, Rule, Selection, ServerAcl, Standing,
+};
 use matrix_knock::event::{
     FormatError, FormattedPdu, KeyValidity, Malformed, Membership, NoVerifier, Pdu, PduError, Proposal, RedactedPdu,
     ServerKeys, ServerKeysError, Sha256Hash, SignError, SignatureError, SignedEvent, SignedPdu, VerifiedPdu, VerifyKey,
@@ -47,6 +49,7 @@ fn values_errors_and_proofs() {
     value::<RoomVersionRules>();
     value::<Rule>();
     value::<Selection<'_>>();
+    value::<ServerAcl<'_>>();
     value::<ServerKeys>();
     value::<ServerName<'_>>();
     value::<Sha256Hash>();
