@@ -13,9 +13,9 @@ mod filter;
 mod reader;
 mod string;
 
+pub(crate) use canonical::{Canonical, canonical_part, canonicalize, push_string};
 pub use canonical::{CanonicalDialect, canonical};
-pub(crate) use canonical::{canonical_part, push_string};
-pub(crate) use filter::{Filter, Member, Without};
+pub(crate) use filter::{Everything, Filter, Member, Without};
 pub(crate) use reader::{Field, Kind, Number, Reader};
 pub(crate) use string::Str;
 

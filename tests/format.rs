@@ -30,10 +30,14 @@ use Answer::{Good, NoJson, NotCanonical, Refused};
 const NO_NUMBER: Answer = NotCanonical(JsonErrorKind::NumberNotAllowed);
 
 fn answer(version: RoomVersion, text: &str) -> Answer {
-    match Pdu::parse(text).map_err(FormatError::Pdu).and_then(|pdu| pdu.check_format(version)) {
+    let pdu = match Pdu::parse(text) {
+        Ok(pdu) => pdu,
+        Err(PduError::Json(error)) => return NoJson(error.kind()),
+        Err(error) => return outline(error),
+    };
+    match pdu.check_format(version) {
         Ok(_) => Good,
-        Err(FormatError::Pdu(PduError::Json(error))) => NoJson(error.kind()),
-        Err(FormatError::Json(error)) => NotCanonical(error.kind()),
+        Err(FormatError::Pdu(PduError::Json(error))) => NotCanonical(error.kind()),
         Err(error) => Refused(error),
     }
 }

@@ -10,7 +10,7 @@ use super::hash::Sha256Hash;
 use super::pdu::Pdu;
 use super::{Event, PduError};
 use crate::id::{EventId, IdError, MAX_ID_BYTES, RoomId, UserId};
-use crate::json::{CanonicalDialect, Field, JsonError, Kind, Reader, Str, canonical};
+use crate::json::{Field, JsonError, Kind, Reader, Str};
 use crate::room_version::{EventIdFormat, RoomVersion};
 
 /// The most bytes that an event may have in canonical form, signatures and `unsigned` included.
@@ -23,12 +23,9 @@ pub const MAX_PREV_EVENTS: usize = 20;
 /// Why an event is not in the format of its room version.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FormatError {
-    /// It is not even an event in outline.
+    /// It is not even an event in outline, or has no canonical form in this version.
     #[error(transparent)]
     Pdu(#[from] PduError),
-    /// It is not canonical JSON of this version.
-    #[error(transparent)]
-    Json(#[from] JsonError),
     /// It has more than [`MAX_EVENT_BYTES`].
     #[error("event of {bytes} bytes, more than {MAX_EVENT_BYTES}")]
     TooLarge {
@@ -65,6 +62,12 @@ pub enum FormatError {
     },
 }
 
+impl From<JsonError> for FormatError {
+    fn from(error: JsonError) -> Self {
+        Self::Pdu(error.into())
+    }
+}
+
 /// An event that has the format of its room version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FormattedPdu<'a> {
@@ -92,7 +95,7 @@ impl<'a> Pdu<'a> {
     ///
     /// [`FormatError`], by the first thing that is wrong.
     pub fn check_format(self, version: RoomVersion) -> Result<FormattedPdu<'a>, FormatError> {
-        let bytes = canonical(self.text(), CanonicalDialect::of(version))?.len();
+        let bytes = self.canonical_bytes(version)?;
         if bytes > MAX_EVENT_BYTES {
             return Err(FormatError::TooLarge { bytes });
         }

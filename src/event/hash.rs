@@ -12,7 +12,7 @@ use super::PduError;
 use super::pdu::id_in_body;
 use super::redaction::essential;
 use super::signature::decode_base64;
-use crate::json::{CanonicalDialect, JsonError, Kind, Reader, Without, canonical_part};
+use crate::json::{Canonical, CanonicalDialect, JsonError, Kind, Reader, Without, canonicalize};
 use crate::room_version::{EventIdFormat, RoomVersion};
 
 /// A SHA-256 hash. `Display` writes it in unpadded standard base64, as the `hashes` of an event have it.
@@ -20,8 +20,10 @@ use crate::room_version::{EventIdFormat, RoomVersion};
 pub struct Sha256Hash([u8; 32]);
 
 impl Sha256Hash {
-    pub(crate) fn of(text: &str) -> Self {
-        Self(Sha256::digest(text.as_bytes()).into())
+    pub(crate) fn of(value: &Canonical<'_>) -> Self {
+        let mut hasher = Sha256::new();
+        value.each_part(|part| hasher.update(part.as_bytes()));
+        Self(hasher.finalize().into())
     }
 
     /// The hash that base64 stands for: standard or URL-safe alphabet, with or without padding.
@@ -52,8 +54,8 @@ impl fmt::Display for Sha256Hash {
 /// [`PduError`] if the text is no JSON object, or what is hashed is not canonical in the version's dialect.
 pub fn content_hash(version: RoomVersion, text: &str) -> Result<Sha256Hash, PduError> {
     let without = Without(&["hashes", "signatures", "unsigned"]);
-    let hashed = canonical_part(text, CanonicalDialect::of(version), without)?;
-    if hashed.starts_with('{') { Ok(Sha256Hash::of(&hashed)) } else { Err(PduError::NotAnObject) }
+    let hashed = canonicalize(text, CanonicalDialect::of(version), without)?;
+    if hashed.is_object() { Ok(Sha256Hash::of(&hashed)) } else { Err(PduError::NotAnObject) }
 }
 
 /// An event without the `event_id` that a host may have noted in it; the rest of the text stays as it is. Before v3 the
@@ -118,18 +120,17 @@ pub fn event_id(version: RoomVersion, text: &str) -> Result<String, PduError> {
     }
 }
 
-/// The sigil and 256 bits in base64.
-const EVENT_ID_BYTES: usize = 44;
-
 /// The event ID that a reference hash makes since v3.
 pub(crate) fn event_id_of(version: RoomVersion, hash: &Sha256Hash) -> String {
-    let mut id = String::with_capacity(EVENT_ID_BYTES);
-    id.push('$');
-    match version.rules().event_ids {
-        EventIdFormat::InBody | EventIdFormat::StandardHash => BASE64_STANDARD_NO_PAD.encode_string(hash.0, &mut id),
-        EventIdFormat::UrlSafeHash => BASE64_URL_SAFE_NO_PAD.encode_string(hash.0, &mut id),
-    }
-    id
+    let engine = match version.rules().event_ids {
+        EventIdFormat::InBody | EventIdFormat::StandardHash => &BASE64_STANDARD_NO_PAD,
+        EventIdFormat::UrlSafeHash => &BASE64_URL_SAFE_NO_PAD,
+    };
+    let mut base64 = [0; 43];
+    // 256 bits make 43 characters: they fit, and are ASCII.
+    let length = engine.encode_slice(hash.0, &mut base64).unwrap_or_default();
+    let opaque = base64.get(..length).and_then(|text| std::str::from_utf8(text).ok()).unwrap_or_default();
+    ["$", opaque].concat()
 }
 
 /// The room ID that a create event makes since v12: its event ID with another sigil. None before.

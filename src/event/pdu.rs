@@ -3,7 +3,10 @@
 use std::borrow::Cow;
 
 use super::Event;
-use crate::json::{CanonicalDialect, Field, JsonError, Kind, Reader, Str, Without, canonical, canonical_part};
+use crate::json::{
+    CanonicalDialect, Everything, Field, JsonError, JsonErrorKind, Kind, Reader, Str, Without, canonical_part,
+    canonicalize,
+};
 use crate::room_version::{EventIdFormat, RoomVersion};
 
 /// The longest text that [`Pdu::parse`] looks at, in bytes: six times the 65,536 bytes that an event may have in
@@ -38,9 +41,11 @@ pub enum PduError {
 /// The outline is checked, not more: it is an object with `type`, `sender` and `content`; what else it has of
 /// `state_key`, `room_id` and `prev_events` is of the right kind. What `content` says is the rules' affair. An `event_id` is
 /// the host's note of the event's ID (before v3, a part of the event); one that is no string is none.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Pdu<'a> {
     text: &'a str,
+    /// What is known of its canonical form.
+    form: Option<Form>,
     event_type: Cow<'a, str>,
     state_key: Option<Cow<'a, str>>,
     sender: Cow<'a, str>,
@@ -48,6 +53,27 @@ pub struct Pdu<'a> {
     room_id: Option<Cow<'a, str>>,
     event_id: Option<Cow<'a, str>>,
     sole_prev_event: Option<Cow<'a, str>>,
+}
+
+/// The canonical form of an event, as far as the format of an event asks for it.
+#[derive(Debug, Clone, Copy)]
+struct Form {
+    bytes: usize,
+    /// The first number that canonical JSON does not have since v6.
+    loose_number: Option<JsonError>,
+}
+
+impl Form {
+    fn of(text: &str) -> Result<Self, JsonError> {
+        let bytes_in = |dialect| canonicalize(text, dialect, Everything).map(|canonical| canonical.len());
+        match bytes_in(CanonicalDialect::Strict) {
+            Ok(bytes) => Ok(Self { bytes, loose_number: None }),
+            Err(error) if error.kind() == JsonErrorKind::NumberNotAllowed => {
+                Ok(Self { bytes: bytes_in(CanonicalDialect::Lenient)?, loose_number: Some(error) })
+            }
+            Err(error) => Err(error),
+        }
+    }
 }
 
 impl<'a> Pdu<'a> {
@@ -61,8 +87,8 @@ impl<'a> Pdu<'a> {
         if text.len() > MAX_EVENT_TEXT_BYTES {
             return Err(PduError::TooLarge { bytes: text.len() });
         }
-        canonical(text, CanonicalDialect::Lenient)?;
-        Self::parse_stored(text)
+        let form = Form::of(text)?;
+        Ok(Self { form: Some(form), ..Self::parse_stored(text)? })
     }
 
     /// Reads an event from the host's own store, which was checked before it was stored: keys that stand twice within
@@ -99,6 +125,7 @@ impl<'a> Pdu<'a> {
         reader.end()?;
         Ok(Self {
             text,
+            form: None,
             event_type: required("type", event_type.map(Str::text))?,
             state_key: state_key.map(Str::text).optional(PduError::WrongKind("state_key"))?,
             sender: required("sender", sender.map(Str::text))?,
@@ -129,12 +156,30 @@ impl<'a> Pdu<'a> {
         canonical_part(self.text, CanonicalDialect::Lenient, Without(omitted))
     }
 
+    /// How many bytes the event has in the canonical form of this version.
+    pub(super) fn canonical_bytes(&self, version: RoomVersion) -> Result<usize, JsonError> {
+        let form = self.form.map_or_else(|| Form::of(self.text), Ok)?;
+        match form.loose_number {
+            Some(error) if version.rules().strict_canonical_json => Err(error),
+            _ => Ok(form.bytes),
+        }
+    }
+
     /// The text that was read.
     #[must_use]
     pub const fn text(&self) -> &'a str {
         self.text
     }
 }
+
+/// Equal are those with the same text and the same note of an ID: all else follows from these.
+impl PartialEq for Pdu<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text && self.event_id == other.event_id
+    }
+}
+
+impl Eq for Pdu<'_> {}
 
 impl Event for Pdu<'_> {
     fn event_type(&self) -> &str {

@@ -5,7 +5,7 @@
 use super::PduError;
 use super::content::{CREATE, JOIN_RULES, MEMBER, POWER_LEVELS};
 use super::pdu::event_type;
-use crate::json::{CanonicalDialect, Filter, Kind, Member, Str, canonical_part};
+use crate::json::{Canonical, CanonicalDialect, Filter, Kind, Member, Str, canonicalize};
 use crate::room_version::{RoomVersion, RoomVersionRules};
 
 /// Redacts an event, as canonical JSON. Any object with a `type` can be redacted: no format is demanded.
@@ -29,24 +29,23 @@ use crate::room_version::{RoomVersion, RoomVersionRules};
 /// # Ok::<(), matrix_knock::event::PduError>(())
 /// ```
 pub fn redact(version: RoomVersion, text: &str) -> Result<String, PduError> {
-    redacted(version, text, true)
+    redacted(version, text, true).map(Canonical::into_text)
 }
 
 /// What a server hashes for the event ID and signs: the redacted event without its signatures.
-pub(crate) fn essential(version: RoomVersion, text: &str) -> Result<String, PduError> {
+pub(crate) fn essential(version: RoomVersion, text: &str) -> Result<Canonical<'_>, PduError> {
     redacted(version, text, false)
 }
 
-fn redacted(version: RoomVersion, text: &str, signatures: bool) -> Result<String, PduError> {
+fn redacted(version: RoomVersion, text: &str, signatures: bool) -> Result<Canonical<'_>, PduError> {
     let rules = version.rules();
     let redact = |content| {
-        let keep = Redaction::Event { rules, content, signatures };
-        canonical_part(text, CanonicalDialect::of(version), keep)
+        canonicalize(text, CanonicalDialect::of(version), Redaction::Event(&Kept { rules, content, signatures }))
     };
     // What stays of the content depends on the type, which comes last in canonical form. Nearly all events that come this
     // way are member events, so a look at the end saves the search for the type in them.
     match redact(KeptContent::of(Type::Member, rules)) {
-        Ok(redacted) if redacted.ends_with(r#","type":"m.room.member"}"#) => Ok(redacted),
+        Ok(redacted) if redacted.last_member_is(r#""type":"m.room.member""#) => Ok(redacted),
         _ => Ok(redact(KeptContent::of(Type::of(event_type(text)?), rules))?),
     }
 }
@@ -79,11 +78,19 @@ impl Type {
     }
 }
 
+/// What stays of an event.
+#[derive(Debug, Clone, Copy)]
+struct Kept {
+    rules: &'static RoomVersionRules,
+    content: KeptContent,
+    signatures: bool,
+}
+
 /// What stays at one level of an event.
 #[derive(Debug, Clone, Copy)]
-enum Redaction {
-    Event { rules: &'static RoomVersionRules, content: KeptContent, signatures: bool },
-    Content { keys: &'static [&'static str], third_party_invite: bool },
+enum Redaction<'k> {
+    Event(&'k Kept),
+    Content(&'k KeptContent),
     ThirdPartyInvite,
     Everything,
 }
@@ -97,46 +104,45 @@ enum KeptContent {
     KeysAndSigned(&'static [&'static str]),
 }
 
-impl Filter for Redaction {
+impl Filter for Redaction<'_> {
+    fn keeps_all(self) -> bool {
+        matches!(self, Self::Everything)
+    }
+
     fn member(self, key: Str<'_>, kind: Kind) -> Member<Self> {
         match self {
             Self::Everything => Member::Keep(self),
-            Self::Event { content, .. } if key.is("content") => match (content, kind) {
-                (KeptContent::Everything, _) => Member::Keep(Self::Everything),
-                (KeptContent::Keys(keys), Kind::Object) => {
-                    Member::Keep(Self::Content { keys, third_party_invite: false })
-                }
-                (KeptContent::KeysAndSigned(keys), Kind::Object) => {
-                    Member::Keep(Self::Content { keys, third_party_invite: true })
-                }
-                // Synapse does so: what is no object has nothing that may stay.
-                (KeptContent::Keys(_) | KeptContent::KeysAndSigned(_), _) => Member::Empty,
-            },
-            Self::Event { signatures: false, .. } if key.is("signatures") => Member::Omit,
-            Self::Event { rules, .. } => keep_if(is_kept(key, rules)),
-            // What is no object has no `signed`: the key goes. An object without it becomes empty.
-            Self::Content { third_party_invite: true, .. } if key.is("third_party_invite") => match kind {
-                Kind::Object => Member::Keep(Self::ThirdPartyInvite),
+            Self::Event(kept) => match &*key.text() {
+                "auth_events" | "depth" | "event_id" | "hashes" | "origin_server_ts" | "prev_events" | "room_id"
+                | "sender" | "state_key" | "type" => Member::Keep(Self::Everything),
+                "content" => match (&kept.content, kind) {
+                    (KeptContent::Everything, _) => Member::Keep(Self::Everything),
+                    (content, Kind::Object) => Member::Keep(Self::Content(content)),
+                    // Synapse does so: what is no object has nothing that may stay.
+                    _ => Member::Empty,
+                },
+                "signatures" => keep_if(kept.signatures),
+                "membership" | "origin" | "prev_state" => keep_if(!kept.rules.updated_redaction),
                 _ => Member::Omit,
             },
-            Self::Content { keys, .. } => keep_if(keys.iter().any(|name| key.is(name))),
+            Self::Content(content) => match content {
+                // What is no object has no `signed`: the key goes. An object without it becomes empty.
+                KeptContent::KeysAndSigned(_) if key.is("third_party_invite") => match kind {
+                    Kind::Object => Member::Keep(Self::ThirdPartyInvite),
+                    _ => Member::Omit,
+                },
+                KeptContent::Keys(keys) | KeptContent::KeysAndSigned(keys) => {
+                    keep_if(keys.iter().any(|name| key.is(name)))
+                }
+                KeptContent::Everything => Member::Keep(Self::Everything),
+            },
             Self::ThirdPartyInvite => keep_if(key.is("signed")),
         }
     }
 }
 
-fn keep_if(kept: bool) -> Member<Redaction> {
+fn keep_if(kept: bool) -> Member<Redaction<'static>> {
     if kept { Member::Keep(Redaction::Everything) } else { Member::Omit }
-}
-
-/// Whether a key of the event itself stays.
-fn is_kept(key: Str<'_>, rules: &RoomVersionRules) -> bool {
-    match &*key.text() {
-        "auth_events" | "depth" | "event_id" | "hashes" | "origin_server_ts" | "prev_events" | "room_id" | "sender"
-        | "signatures" | "state_key" | "type" => true,
-        "membership" | "origin" | "prev_state" => !rules.updated_redaction,
-        _ => false,
-    }
 }
 
 impl KeptContent {

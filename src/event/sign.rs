@@ -140,7 +140,8 @@ pub fn sign_event(
         Some(_) => return Err(SignError::Hash),
     };
     let message = essential(version, &hashed)?;
-    let signature = BASE64_STANDARD_NO_PAD.encode(signer.sign(message.as_bytes()));
+    let reference_hash = Sha256Hash::of(&message);
+    let signature = BASE64_STANDARD_NO_PAD.encode(signer.sign(message.into_text().as_bytes()));
     signatures.entry(server.as_str().to_owned()).or_default().insert(key_id.to_owned(), signature);
 
     let mut members = String::from(r#""signatures":"#);
@@ -148,7 +149,7 @@ pub fn sign_event(
     let text = canonical(&with_members(&hashed, &members), dialect).map_err(PduError::Json)?;
     let event_id = match version.rules().event_ids {
         EventIdFormat::InBody => id_in_body(&text)?,
-        EventIdFormat::StandardHash | EventIdFormat::UrlSafeHash => event_id_of(version, &Sha256Hash::of(&message)),
+        EventIdFormat::StandardHash | EventIdFormat::UrlSafeHash => event_id_of(version, &reference_hash),
     };
     Ok(SignedEvent { text, event_id })
 }

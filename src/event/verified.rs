@@ -96,6 +96,8 @@ impl<'a> FormattedPdu<'a> {
         now: u64,
     ) -> Result<SignedPdu<'a>, SignatureError> {
         let signed = essential(self.version(), self.pdu().text())?;
+        let reference_hash = Sha256Hash::of(&signed);
+        let signed = signed.into_text();
         let mut signed_by: Vec<String> = Vec::new();
         for server in signers(self.version(), self.pdu())? {
             if !signed_by.contains(&server) {
@@ -105,9 +107,7 @@ impl<'a> FormattedPdu<'a> {
         }
         let event_id = match self.version().rules().event_ids {
             EventIdFormat::InBody => self.pdu().event_id().ok_or(PduError::Missing("event_id"))?.to_owned(),
-            EventIdFormat::StandardHash | EventIdFormat::UrlSafeHash => {
-                event_id_of(self.version(), &Sha256Hash::of(&signed))
-            }
+            EventIdFormat::StandardHash | EventIdFormat::UrlSafeHash => event_id_of(self.version(), &reference_hash),
         };
         Ok(SignedPdu { formatted: self.with_event_id(event_id), signed_by })
     }

@@ -2,6 +2,7 @@
 //!
 //! <https://spec.matrix.org/v1.19/appendices/#canonical-json>
 
+use std::cmp::Ordering;
 use std::ops::Range;
 
 use super::filter::{Everything, Filter, Member};
@@ -28,6 +29,14 @@ impl CanonicalDialect {
             false => Self::Lenient,
         }
     }
+
+    /// Whether a number is in its canonical form as it was written.
+    fn is_as_written(self, number: Number<'_>) -> bool {
+        match self {
+            Self::Strict => number.strict_integer().is_some(),
+            Self::Lenient => number.is_integer() && number.text() != "-0",
+        }
+    }
 }
 
 /// Rewrites a JSON text in canonical form: no white space, keys sorted by code point, the shortest escapes.
@@ -52,6 +61,15 @@ pub fn canonical(text: &str, dialect: CanonicalDialect) -> Result<String, JsonEr
 
 /// [`canonical`] of what a filter leaves.
 pub(crate) fn canonical_part(text: &str, dialect: CanonicalDialect, filter: impl Filter) -> Result<String, JsonError> {
+    canonicalize(text, dialect, filter).map(Canonical::into_text)
+}
+
+/// [`canonical_part`], not yet in one piece.
+pub(crate) fn canonicalize(
+    text: &str,
+    dialect: CanonicalDialect,
+    filter: impl Filter,
+) -> Result<Canonical<'_>, JsonError> {
     let mut writer = Writer {
         out: String::with_capacity(text.len()),
         members: Vec::with_capacity(USUAL_MEMBERS),
@@ -59,9 +77,69 @@ pub(crate) fn canonical_part(text: &str, dialect: CanonicalDialect, filter: impl
         dialect,
     };
     let mut reader = Reader::new(text);
-    writer.value(&mut reader, filter)?;
+    let reordered = match reader.kind()? {
+        Kind::Object => writer.members(&mut reader, filter, 0)?,
+        kind => writer.value(&mut reader, kind, filter).map(|()| false)?,
+    };
     reader.end()?;
-    Ok(writer.out)
+    if !reordered {
+        writer.members.clear();
+    }
+    Ok(Canonical { written: writer.out, members: writer.members })
+}
+
+/// A value in canonical form. The members of the outermost object need not stand in order: whoever hashes them takes them
+/// one by one, and saves a copy.
+#[derive(Debug)]
+pub(crate) struct Canonical<'a> {
+    written: String,
+    /// The members in order, if they do not stand so.
+    members: Vec<Entry<'a>>,
+}
+
+impl Canonical<'_> {
+    pub(crate) fn is_object(&self) -> bool {
+        self.written.starts_with('{')
+    }
+
+    /// Whether the last member of the object is this one, and not the only one.
+    pub(crate) fn last_member_is(&self, member: &str) -> bool {
+        match self.members.last() {
+            Some(last) => self.written.get(last.text.clone()) == Some(member),
+            None => {
+                let rest = self.written.strip_suffix('}').and_then(|rest| rest.strip_suffix(member));
+                rest.is_some_and(|rest| rest.ends_with(','))
+            }
+        }
+    }
+
+    /// How many bytes it has: in whatever order the members stand, they are as many.
+    pub(crate) fn len(&self) -> usize {
+        self.written.len()
+    }
+
+    pub(crate) fn into_text(self) -> String {
+        if self.members.is_empty() {
+            return self.written;
+        }
+        let mut text = String::with_capacity(self.len());
+        self.each_part(|part| text.push_str(part));
+        text
+    }
+
+    /// Hands out the text from its beginning to its end.
+    pub(crate) fn each_part(&self, mut each: impl FnMut(&str)) {
+        if self.members.is_empty() {
+            return each(&self.written);
+        }
+        let mut before = "{";
+        for member in &self.members {
+            each(before);
+            each(self.written.get(member.text.clone()).unwrap_or_default());
+            before = ",";
+        }
+        each("}");
+    }
 }
 
 /// Appends a string with its quotes.
@@ -72,10 +150,28 @@ pub(crate) fn push_string(out: &mut String, text: &str) {
 }
 
 /// Room for the members of an event and its content, so that a usual one needs no second allocation.
-const USUAL_MEMBERS: usize = 24;
+const USUAL_MEMBERS: usize = 16;
 
-/// A member of an object that is open, with where its text `"key":value` stands.
-type Entry<'a> = (Str<'a>, Range<usize>);
+/// How deep values are tried as they stand. What is not canonical is read again to be written, so this bounds how often.
+const TRIED_DEPTH: u32 = 2;
+
+/// A member of an object, and where its text `"key":value` stands.
+#[derive(Debug)]
+struct Entry<'a> {
+    key: Str<'a>,
+    prefix: u64,
+    text: Range<usize>,
+}
+
+impl Entry<'_> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.prefix.cmp(&other.prefix).then_with(|| self.key.cmp(other.key))
+    }
+
+    fn is_before(&self, other: &Self) -> bool {
+        self.cmp(other).is_lt()
+    }
+}
 
 struct Writer<'a> {
     out: String,
@@ -87,8 +183,16 @@ struct Writer<'a> {
 }
 
 impl<'a> Writer<'a> {
-    fn value<F: Filter>(&mut self, reader: &mut Reader<'a>, filter: F) -> Result<(), JsonError> {
-        match reader.kind()? {
+    /// Writes the value that comes next, which is of this kind.
+    fn value<F: Filter>(&mut self, reader: &mut Reader<'a>, kind: Kind, filter: F) -> Result<(), JsonError> {
+        if filter.keeps_all() && reader.depth() <= TRIED_DEPTH {
+            let dialect = self.dialect;
+            if let Some(text) = reader.skip_as_written(|number| dialect.is_as_written(number)) {
+                self.out.push_str(text);
+                return Ok(());
+            }
+        }
+        match kind {
             Kind::Object => self.object(reader, filter),
             Kind::Array => self.array(reader),
             Kind::String => {
@@ -108,17 +212,26 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// Writes the members as they come, and puts them in order afterwards if they did not come so.
     fn object<F: Filter>(&mut self, reader: &mut Reader<'a>, filter: F) -> Result<(), JsonError> {
         let first = self.members.len();
+        if self.members(reader, filter, first)? {
+            self.put_in_order(first);
+        }
+        self.members.truncate(first);
+        Ok(())
+    }
+
+    /// Writes an object with its members as they come, and puts their entries, from `first` on, in order. Whether the members
+    /// have to follow them.
+    fn members<F: Filter>(&mut self, reader: &mut Reader<'a>, filter: F, first: usize) -> Result<bool, JsonError> {
         self.out.push('{');
-        let start = self.out.len();
         reader.object(|key, reader| {
             let from = self.out.len();
-            match filter.member(key, reader.kind()?) {
+            let kind = reader.kind()?;
+            match filter.member(key, kind) {
                 Member::Keep(filter) => {
                     self.key(key);
-                    self.value(reader, filter)?;
+                    self.value(reader, kind, filter)?;
                 }
                 Member::Empty => {
                     self.key(key);
@@ -127,44 +240,44 @@ impl<'a> Writer<'a> {
                 }
                 Member::Omit => return reader.skip().map(drop),
             }
-            self.members.push((key, from..self.out.len()));
+            self.members.push(Entry { key, prefix: key.prefix(), text: from..self.out.len() });
             self.out.push(',');
             Ok(())
         })?;
-        self.order(first, start).map_err(|kind| reader.error(kind))?;
-        self.members.truncate(first);
         if self.out.ends_with(',') {
             self.out.pop();
         }
         self.out.push('}');
-        Ok(())
+
+        let members = self.members.get_mut(first..).unwrap_or_default();
+        if members.is_sorted_by(Entry::is_before) {
+            return Ok(false);
+        }
+        members.sort_unstable_by(Entry::cmp);
+        if members.is_sorted_by(Entry::is_before) { Ok(true) } else { Err(reader.error(JsonErrorKind::DuplicateKey)) }
     }
 
-    fn order(&mut self, first: usize, start: usize) -> Result<(), JsonErrorKind> {
-        let ascending = |(one, _): &Entry<'a>, (two, _): &Entry<'a>| one.cmp(*two).is_lt();
-        let members = self.members.get_mut(first..).unwrap_or_default();
-        if members.is_sorted_by(ascending) {
-            return Ok(());
-        }
-        members.sort_unstable_by(|(one, _), (two, _)| one.cmp(*two));
-        if !members.is_sorted_by(ascending) {
-            return Err(JsonErrorKind::DuplicateKey);
-        }
+    /// Writes the object that was written last once more, with the members in the order of their entries.
+    fn put_in_order(&mut self, first: usize) {
+        let members = self.members.get(first..).unwrap_or_default();
+        let start = members.iter().map(|member| member.text.start).min().unwrap_or(self.out.len());
         self.spare.clear();
         self.spare.reserve(self.out.len());
-        for (_, range) in members.iter() {
-            self.spare.push_str(self.out.get(range.clone()).unwrap_or_default());
+        for member in members {
+            self.spare.push_str(self.out.get(member.text.clone()).unwrap_or_default());
             self.spare.push(',');
         }
+        self.spare.pop();
         self.out.truncate(start);
         self.out.push_str(&self.spare);
-        Ok(())
+        self.out.push('}');
     }
 
     fn array(&mut self, reader: &mut Reader<'a>) -> Result<(), JsonError> {
         self.out.push('[');
         reader.array(|reader| {
-            self.value(reader, Everything)?;
+            let kind = reader.kind()?;
+            self.value(reader, kind, Everything)?;
             self.out.push(',');
             Ok(())
         })?;
@@ -193,14 +306,9 @@ impl<'a> Writer<'a> {
 
     fn number(&mut self, number: Number<'_>) -> Result<(), JsonErrorKind> {
         match self.dialect {
-            CanonicalDialect::Strict => {
-                if number.strict_integer().is_none() {
-                    return Err(JsonErrorKind::NumberNotAllowed);
-                }
-                self.out.push_str(number.text());
-            }
+            dialect if dialect.is_as_written(number) => self.out.push_str(number.text()),
+            CanonicalDialect::Strict => return Err(JsonErrorKind::NumberNotAllowed),
             CanonicalDialect::Lenient if number.text() == "-0" => self.out.push('0'),
-            CanonicalDialect::Lenient if number.is_integer() => self.out.push_str(number.text()),
             CanonicalDialect::Lenient => {
                 let float = number.text().parse::<f64>().ok().filter(|float| float.is_finite());
                 push_float(&mut self.out, float.ok_or(JsonErrorKind::NumberNotAllowed)?);

@@ -4,6 +4,9 @@ use super::{Kind, Str};
 
 /// A filter is asked about the members of the outermost object, and hands on the one for what is within a member.
 pub(crate) trait Filter: Copy {
+    /// Whether nothing is left out, whatever comes.
+    fn keeps_all(self) -> bool;
+
     /// What to do with a member: its key, and the kind of its value.
     fn member(self, key: Str<'_>, kind: Kind) -> Member<Self>;
 }
@@ -24,6 +27,10 @@ pub(crate) enum Member<F> {
 pub(crate) struct Everything;
 
 impl Filter for Everything {
+    fn keeps_all(self) -> bool {
+        true
+    }
+
     fn member(self, _key: Str<'_>, _kind: Kind) -> Member<Self> {
         Member::Keep(self)
     }
@@ -34,6 +41,10 @@ impl Filter for Everything {
 pub(crate) struct Without<'k>(pub(crate) &'k [&'k str]);
 
 impl Filter for Without<'_> {
+    fn keeps_all(self) -> bool {
+        self.0.is_empty()
+    }
+
     fn member(self, key: Str<'_>, _kind: Kind) -> Member<Self> {
         if self.0.iter().any(|name| key.is(name)) { Member::Omit } else { Member::Keep(Self(&[])) }
     }

@@ -88,12 +88,14 @@ pub(crate) struct Reader<'a> {
     text: &'a str,
     at: usize,
     depth: u32,
+    /// Whether nothing was read so far that may be written another way: white space, an escape.
+    as_written: bool,
 }
 
 #[expect(clippy::arithmetic_side_effects, reason = "an offset is never beyond the length of a text that is in memory")]
 impl<'a> Reader<'a> {
     pub(crate) const fn new(text: &'a str) -> Self {
-        Self { text, at: 0, depth: 0 }
+        Self { text, at: 0, depth: 0, as_written: true }
     }
 
     /// The kind of the value that comes next. Moves over white space only.
@@ -159,22 +161,43 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads a string and checks its escapes.
+    #[inline]
     pub(crate) fn string(&mut self) -> Result<Str<'a>, JsonError> {
-        self.space();
-        self.expect(b'"')?;
+        match self.plain_string() {
+            Some(quoted) => Ok(Str::new(quoted, false)),
+            None => self.any_string(),
+        }
+    }
+
+    /// Reads a string that comes next, without white space before it, and has no escape: nearly all do.
+    fn plain_string(&mut self) -> Option<&'a str> {
+        let inside = self.text.as_bytes().get(self.at..)?.strip_prefix(b"\"")?;
+        let plain = plain_bytes(inside);
+        inside.get(plain).filter(|byte| **byte == b'"')?;
         let start = self.at;
+        self.at += plain + 2;
+        Some(self.since(start))
+    }
+
+    #[cold]
+    fn any_string(&mut self) -> Result<Str<'a>, JsonError> {
+        self.space();
+        let start = self.at;
+        self.expect(b'"')?;
         let mut escaped = false;
         loop {
-            self.at = plain_until(self.text.as_bytes(), self.at);
+            let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
+            self.at += plain_bytes(rest);
             match self.peek() {
                 Some(b'"') => {
-                    let raw = self.since(start);
                     self.at += 1;
-                    return Ok(Str::new(raw, self.since(start - 1), escaped));
+                    return Ok(Str::new(self.since(start), escaped));
                 }
                 Some(b'\\') => {
                     escaped = true;
                     let behind = self.text.get(self.at + 1..).unwrap_or_default();
+                    // Escapes of one letter have no other form. Those by number may be the only form; that is left to the writer.
+                    self.as_written &= !behind.starts_with(['/', 'u']);
                     let (_, rest) = unescape(behind).map_err(|kind| self.error(kind))?;
                     self.at = self.text.len() - rest.len();
                 }
@@ -206,16 +229,27 @@ impl<'a> Reader<'a> {
     pub(crate) fn skip(&mut self) -> Result<&'a str, JsonError> {
         let kind = self.kind()?;
         let start = self.at;
-        match kind {
-            Kind::Object => self.object(|_, reader| reader.skip().map(drop))?,
-            Kind::Array => self.array(|reader| reader.skip().map(drop))?,
-            Kind::String => drop(self.string()?),
-            Kind::Number => drop(self.number()?),
-            Kind::True => self.literal("true")?,
-            Kind::False => self.literal("false")?,
-            Kind::Null => self.literal("null")?,
-        }
+        self.pass(kind)?;
         Ok(self.since(start))
+    }
+
+    /// Reads over a value of this kind, which comes next.
+    fn pass(&mut self, kind: Kind) -> Result<(), JsonError> {
+        match kind {
+            Kind::Object => self.object(|_, reader| {
+                let kind = reader.kind()?;
+                reader.pass(kind)
+            }),
+            Kind::Array => self.array(|reader| {
+                let kind = reader.kind()?;
+                reader.pass(kind)
+            }),
+            Kind::String => self.string().map(drop),
+            Kind::Number => self.number().map(drop),
+            Kind::True => self.literal("true"),
+            Kind::False => self.literal("false"),
+            Kind::Null => self.literal("null"),
+        }
     }
 
     /// Reads a string, or reads over something else that is malformed where a string should be.
@@ -242,6 +276,43 @@ impl<'a> Reader<'a> {
             None => Ok(()),
             Some(_) => Err(self.error(JsonErrorKind::TrailingCharacters)),
         }
+    }
+
+    /// Reads over one value and gives its text, if that is canonical: no white space, no escape that need not be, the keys in
+    /// order, and of numbers none but those that `number` takes. Else the value still comes next. (It does too if an escape by
+    /// number needs to be one: whoever writes it finds out.)
+    pub(super) fn skip_as_written(&mut self, number: impl Fn(Number<'_>) -> bool + Copy) -> Option<&'a str> {
+        let mut ahead = Self { as_written: true, ..*self };
+        ahead.read_as_written(number).ok().filter(|_| ahead.as_written)?;
+        let start = self.at;
+        *self = ahead;
+        Some(self.since(start))
+    }
+
+    /// Whatever stands in the way is an error here, of a kind that does not matter.
+    fn read_as_written(&mut self, number: impl Fn(Number<'_>) -> bool + Copy) -> Result<(), JsonError> {
+        let kind = self.kind()?;
+        match kind {
+            Kind::Object => {
+                let mut last: Option<Str<'a>> = None;
+                self.object(|key, reader| {
+                    if last.is_some_and(|last| !last.cmp(key).is_lt()) {
+                        reader.as_written = false;
+                    }
+                    last = Some(key);
+                    reader.read_as_written(number)
+                })?;
+            }
+            Kind::Array => self.array(|reader| reader.read_as_written(number))?,
+            Kind::Number => self.as_written &= number(self.number()?),
+            Kind::String | Kind::True | Kind::False | Kind::Null => self.pass(kind)?,
+        }
+        if self.as_written { Ok(()) } else { Err(self.error(JsonErrorKind::UnexpectedCharacter)) }
+    }
+
+    /// How many objects and arrays are open.
+    pub(super) const fn depth(&self) -> u32 {
+        self.depth
     }
 
     pub(super) const fn error(&self, kind: JsonErrorKind) -> JsonError {
@@ -277,6 +348,7 @@ impl<'a> Reader<'a> {
     fn space(&mut self) {
         while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.peek() {
             self.at += 1;
+            self.as_written = false;
         }
     }
 
@@ -301,15 +373,16 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Where the first byte from `at` on stands that ends or interrupts a string: a quote, a backslash or a control
-/// character; the end of the text if there is none. Looks at eight bytes at a time.
-#[expect(clippy::arithmetic_side_effects, reason = "an offset is never beyond the length of a text that is in memory")]
-fn plain_until(bytes: &[u8], mut at: usize) -> usize {
+/// How many bytes stand before the first one that ends or interrupts a string: a quote, a backslash or a control character;
+/// all of them if there is none. Looks at eight bytes at a time.
+#[expect(clippy::arithmetic_side_effects, reason = "a length is never beyond that of a text that is in memory")]
+fn plain_bytes(bytes: &[u8]) -> usize {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const HIGH_BITS: u64 = 0x8080_8080_8080_8080;
     // Sets the high bit of each zero byte; above the first one perhaps of others too.
     let zeroes = |word: u64| word.wrapping_sub(ONES) & !word & HIGH_BITS;
-    while let Some(eight) = bytes.get(at..).and_then(<[u8]>::first_chunk::<8>) {
+    let mut rest = bytes;
+    while let Some((eight, behind)) = rest.split_first_chunk::<8>() {
         let word = u64::from_le_bytes(*eight);
         let quotes = zeroes(word ^ (ONES * 0x22));
         let backslashes = zeroes(word ^ (ONES * 0x5C));
@@ -317,10 +390,10 @@ fn plain_until(bytes: &[u8], mut at: usize) -> usize {
         let found = quotes | backslashes | controls;
         if found != 0 {
             // The lowest bit that is set belongs to a byte that was meant.
-            return at + usize::try_from(found.trailing_zeros() / 8).unwrap_or(0);
+            return bytes.len() - rest.len() + usize::try_from(found.trailing_zeros() / 8).unwrap_or(0);
         }
-        at += 8;
+        rest = behind;
     }
-    let rest = bytes.get(at..).unwrap_or_default();
-    at + rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1F)).unwrap_or(rest.len())
+    let plain = rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1F)).unwrap_or(rest.len());
+    bytes.len() - rest.len() + plain
 }

@@ -5,18 +5,22 @@ use std::cmp::Ordering;
 
 use super::JsonErrorKind;
 
-/// The inside of a JSON string whose escapes are known to be valid.
+/// A JSON string whose escapes are known to be valid.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Str<'a> {
-    raw: &'a str,
     quoted: &'a str,
     escaped: bool,
 }
 
 impl<'a> Str<'a> {
-    /// `raw` stands between the quotes of `quoted` and has only valid escapes, at least one if `escaped`.
-    pub(super) const fn new(raw: &'a str, quoted: &'a str, escaped: bool) -> Self {
-        Self { raw, quoted, escaped }
+    /// `quoted` begins and ends with a quote and has only valid escapes in between, at least one if `escaped`.
+    pub(super) const fn new(quoted: &'a str, escaped: bool) -> Self {
+        Self { quoted, escaped }
+    }
+
+    /// What stands between the quotes.
+    fn raw(self) -> &'a str {
+        self.quoted.get(1..self.quoted.len().saturating_sub(1)).unwrap_or_default()
     }
 
     /// The text with its quotes, as it was written.
@@ -30,13 +34,13 @@ impl<'a> Str<'a> {
     }
 
     /// The text between the quotes if it stands for itself.
-    pub(crate) const fn plain(self) -> Option<&'a str> {
-        if self.escaped { None } else { Some(self.raw) }
+    pub(crate) fn plain(self) -> Option<&'a str> {
+        if self.escaped { None } else { Some(self.raw()) }
     }
 
     /// Whether the string is this text.
     pub(crate) fn is(self, text: &str) -> bool {
-        self.plain().map_or_else(|| self.chars().eq(text.chars()), |plain| plain == text)
+        if self.escaped { self.chars().eq(text.chars()) } else { self.bytes() == text.as_bytes() }
     }
 
     /// The text, borrowed if it has no escape.
@@ -45,18 +49,45 @@ impl<'a> Str<'a> {
     }
 
     /// The characters of the text, escapes decoded.
-    pub(crate) const fn chars(self) -> Unescaped<'a> {
-        Unescaped { rest: self.raw }
+    pub(crate) fn chars(self) -> Unescaped<'a> {
+        Unescaped { rest: self.raw() }
     }
 
     /// The order of canonical JSON: by code point.
     pub(crate) fn cmp(self, other: Str<'_>) -> Ordering {
-        match (self.plain(), other.plain()) {
-            // UTF-8 bytes sort as their code points do.
-            (Some(one), Some(two)) => one.cmp(two),
-            _ => self.chars().cmp(other.chars()),
+        if self.escaped || other.escaped {
+            return self.chars().cmp(other.chars());
+        }
+        // UTF-8 bytes sort as their code points do.
+        self.bytes().cmp(other.bytes())
+    }
+
+    /// The first eight bytes as a number, with zeroes for those that are missing: where it differs between two strings, it
+    /// orders them as [`cmp`](Self::cmp) does.
+    pub(super) fn prefix(self) -> u64 {
+        if self.escaped {
+            let text: String = self.chars().take(8).collect();
+            return prefix(text.as_bytes());
+        }
+        prefix(self.bytes())
+    }
+
+    /// What stands between the quotes, if nothing is escaped.
+    fn bytes(self) -> &'a [u8] {
+        match self.quoted.as_bytes() {
+            [_, inside @ .., _] => inside,
+            _ => &[],
         }
     }
+}
+
+fn prefix(bytes: &[u8]) -> u64 {
+    if let Some(first) = bytes.first_chunk() {
+        return u64::from_be_bytes(*first);
+    }
+    let mut eight = [0; 8];
+    eight.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
+    u64::from_be_bytes(eight)
 }
 
 /// The decoded characters of a [`Str`].
