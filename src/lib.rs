@@ -26,7 +26,7 @@
 //! ```
 //! use matrix_knock::RoomVersion;
 //! use matrix_knock::event::{Event, Pdu};
-//! use matrix_knock::handshake::template::{KnockTemplate, PrevEvent};
+//! use matrix_knock::handshake::template::{PrevEvent, Template};
 //! use matrix_knock::id::{EventId, RoomId, UserId};
 //! use matrix_knock::state::StateMap;
 //! use matrix_knock::stripped_state;
@@ -39,7 +39,7 @@
 //!
 //! let (room, kay) = (RoomId::parse("!room:a.example")?, UserId::parse("@kay:b.example")?);
 //! let last = PrevEvent { event_id: EventId::parse("$join_rules")?, depth: 2 };
-//! let template = KnockTemplate::build(RoomVersion::V10, room, kay, &state, &[last], 1_700_000_000_000)?;
+//! let template = Template::knock(RoomVersion::V10, room, kay, &state, &[last], 1_700_000_000_000)?;
 //! assert!(template.to_response().ends_with(r#""room_version":"10"}"#));
 //!
 //! let shown: Vec<_> = stripped_state::events(&state).map(|event| event.event_type().to_owned()).collect();
@@ -48,6 +48,7 @@
 //! ```
 
 pub mod auth;
+pub mod error;
 pub mod event;
 pub mod handshake;
 pub mod id;

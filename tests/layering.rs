@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 const FLOORS: [(u32, &[&str]); 6] = [
     (1, &["id", "room_version"]),
     (2, &["json"]),
-    (3, &["event"]),
+    (3, &["error", "event"]),
     (4, &["state"]),
     (5, &["auth", "stripped_state"]),
     (6, &["handshake"]),

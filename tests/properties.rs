@@ -22,7 +22,7 @@ use matrix_knock::auth::{
     may,
 };
 use matrix_knock::event::{Event, Membership, Pdu, PduError, Proposal};
-use matrix_knock::handshake::template::{KnockTemplate, PrevEvent, TemplateError};
+use matrix_knock::handshake::template::{PrevEvent, Template, TemplateError};
 use matrix_knock::id::{EventId, IdError, MAX_ID_BYTES, RoomAlias, RoomId, ServerName, UserId};
 use matrix_knock::json::{CanonicalDialect, JsonError, canonical};
 use matrix_knock::state::RoomState;
@@ -125,7 +125,7 @@ fn template(version: RoomVersion, user: UserId<'_>, state: &[Host]) -> Result<()
     let knock = Proposal::of_oneself(user.as_str(), Membership::Knock);
     let allowed = may(version, &knock, state).map(|allowed| allowed.membership());
     prop_assert_eq!(allowed.map_err(AuthorizeError::from), verdict(version, &knock, state));
-    let template = KnockTemplate::build(version, room, user, state, &prev_events, u64::MAX >> 11);
+    let template = Template::knock(version, room, user, state, &prev_events, u64::MAX >> 11);
     match (allowed, template) {
         (Err(refused), template) => prop_assert_eq!(template, Err(TemplateError::Rejected(refused))),
         (Ok(_), Err(TemplateError::NoEventId { event_type })) => {

@@ -11,7 +11,7 @@ use matrix_knock::event::{
     ServerKeys, ServerKeysError, Sha256Hash, SignError, SignatureError, SignedEvent, SignedPdu, VerifiedPdu, VerifyKey,
     WholePdu,
 };
-use matrix_knock::handshake::template::{KnockTemplate, PrevEvent, TemplateError};
+use matrix_knock::handshake::template::{PrevEvent, Template, TemplateError};
 use matrix_knock::id::{EventId, IdError, RoomAlias, RoomId, ServerName, UserId};
 use matrix_knock::json::{CanonicalDialect, JsonError, JsonErrorKind};
 use matrix_knock::room_version::{EventIdFormat, RoomVersion, RoomVersionRules, UnknownRoomVersion};
@@ -35,7 +35,7 @@ fn values_errors_and_proofs() {
     value::<FormattedPdu<'_>>();
     value::<JsonErrorKind>();
     value::<KeyValidity>();
-    value::<KnockTemplate>();
+    value::<Template>();
     value::<Malformed>();
     value::<Membership>();
     value::<NoVerifier>();

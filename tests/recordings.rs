@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use matrix_knock::auth::{AuthEvent, CompiledRoom, Evidence, Rule, Standing, authorize, check_state_independent};
 use matrix_knock::event::{Event, Pdu};
-use matrix_knock::handshake::template::{KnockTemplate, PrevEvent};
+use matrix_knock::handshake::template::{PrevEvent, Template};
 use matrix_knock::id::{EventId, RoomId, UserId};
 use matrix_knock::state::StateMap;
 use matrix_knock::{NoVerifier, RoomVersion};
@@ -339,7 +339,7 @@ fn every_recorded_template_is_ours() {
         let mut events: Vec<_> = state.values().map(|id| &graph.events[id].0).collect();
         events.extend(last.state_key().is_some().then_some(last));
         let depth = serde_json::from_str::<Value>(last.pdu.text()).unwrap()["depth"].as_u64().unwrap();
-        let template = KnockTemplate::build(
+        let template = Template::knock(
             graph.version,
             RoomId::parse(text("room_id")).unwrap(),
             UserId::parse(text("sender")).unwrap(),

@@ -4,7 +4,7 @@
 use matrix_knock::RoomVersion;
 use matrix_knock::auth::Rule;
 use matrix_knock::event::Pdu;
-use matrix_knock::handshake::template::{KnockTemplate, MAX_DEPTH, MAX_PREV_EVENTS, PrevEvent, TemplateError};
+use matrix_knock::handshake::template::{MAX_DEPTH, MAX_PREV_EVENTS, PrevEvent, Template, TemplateError};
 use matrix_knock::id::{EventId, RoomId, UserId};
 use serde_json::{Value, json};
 
@@ -24,7 +24,7 @@ fn build(version: RoomVersion, state: &[&str], prev: &[PrevEvent<'_>]) -> Result
     let state: Vec<_> = state.iter().map(|text| Pdu::parse(text).expect("an event")).collect();
     let room = RoomId::parse("!r\"\u{1}:b").expect("a room ID");
     let user = UserId::parse("@k:c").expect("a user ID");
-    let template = KnockTemplate::build(version, room, user, &state, prev, 7)?;
+    let template = Template::knock(version, room, user, &state, prev, 7)?;
     assert_eq!(template.version(), version);
     let response: Value = serde_json::from_str(&template.to_response()).expect("JSON");
     let event: Value = serde_json::from_str(&template.to_event()).expect("JSON");

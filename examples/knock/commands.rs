@@ -125,7 +125,7 @@ fn verdict(version: RoomVersion, event: &str, keys: &impl Keys) -> (&'static str
 }
 
 /// The keys of a line: `{server: {key ID: base64}}`, valid for ever.
-fn keys(line: &Line<'_>) -> Result<impl Keys + use<>, Box<dyn Error>> {
+pub(crate) fn keys(line: &Line<'_>) -> Result<impl Keys + use<>, Box<dyn Error>> {
     let text = required("keys", line)?.get();
     let keys: BTreeMap<String, BTreeMap<String, String>> =
         serde_json::from_str(text).map_err(|error| format!("`keys`: {error}"))?;
@@ -153,17 +153,17 @@ pub(crate) fn stripped_state(line: &Line<'_>) -> Answer {
     Ok(format!(r#""federation":[{}],"client":[{}]"#, federation.join(","), client.join(",")))
 }
 
-fn required<'a>(name: &str, line: &Line<'a>) -> Result<&'a RawValue, String> {
+pub(crate) fn required<'a>(name: &str, line: &Line<'a>) -> Result<&'a RawValue, String> {
     line.get(name).copied().ok_or_else(|| format!("missing `{name}`"))
 }
 
-fn room_version(line: &Line<'_>) -> Result<RoomVersion, Box<dyn Error>> {
+pub(crate) fn room_version(line: &Line<'_>) -> Result<RoomVersion, Box<dyn Error>> {
     let version: String = serde_json::from_str(required("room_version", line)?.get())
         .map_err(|error| format!("`room_version`: {error}"))?;
     Ok(version.parse().map_err(|error| format!("{error} `{version}`"))?)
 }
 
-fn state<'a>(line: &Line<'a>) -> Result<StateMap<Pdu<'a>>, Box<dyn Error>> {
+pub(crate) fn state<'a>(line: &Line<'a>) -> Result<StateMap<Pdu<'a>>, Box<dyn Error>> {
     let entries: Vec<&'a RawValue> =
         serde_json::from_str(required("state", line)?.get()).map_err(|error| format!("`state`: {error}"))?;
     let mut state = StateMap::new();

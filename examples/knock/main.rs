@@ -1,6 +1,7 @@
 //! The tool: without a command it walks over a recorded room; with one it answers JSON lines.
 
 mod commands;
+mod handshake;
 mod walk;
 
 use std::io;
@@ -15,6 +16,10 @@ With one: reads JSON lines from standard input, writes one JSON line for each.
   event-id         room_version, event          -> its ID and hashes, and what a redaction leaves
   canonical        value, room_version (or not) -> the canonical form
   verify           room_version, event, keys    -> are format, signatures and hash right?
+  make-knock       room_version, room_id, user_id, origin, ver, state, prev_events, server_name, now
+                                                -> what a resident server answers
+  send-knock       room_version, room_id, event_id, origin, body, state, auth_events, keys, server_name
+                                                -> what a resident server answers
   stripped-state   room_version, state, user_id -> what somebody outside the room is shown
 ";
 
@@ -26,6 +31,8 @@ fn main() -> ExitCode {
         ["event-id"] => answer(commands::event_id),
         ["canonical"] => answer(commands::canonical_json),
         ["verify"] => answer(commands::verify),
+        ["make-knock"] => answer(handshake::make_knock),
+        ["send-knock"] => answer(handshake::send_knock),
         ["stripped-state"] => answer(commands::stripped_state),
         ["help" | "--help" | "-h"] => {
             print!("{USAGE}");

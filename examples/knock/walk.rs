@@ -8,7 +8,7 @@ use matrix_knock::event::{
     Ed25519Key, Event, FormatError, KeyValidity, Keys, Membership, Pdu, Proposal, Sign, VerifiedPdu, VerifyKey,
     sign_event,
 };
-use matrix_knock::handshake::template::{KnockTemplate, PrevEvent};
+use matrix_knock::handshake::template::{PrevEvent, Template};
 use matrix_knock::id::{EventId, RoomId, UserId};
 use matrix_knock::state::{FromFn, RoomState, StateMap};
 use matrix_knock::stripped_state;
@@ -154,9 +154,9 @@ impl<'a> Walk<'a> {
         writeln!(out, "  {:<8} ({:<6})  {KNOCKER}: {verdict}", "retract", retract.membership)
     }
 
-    fn template(&self) -> io::Result<KnockTemplate> {
+    fn template(&self) -> io::Result<Template> {
         let user = UserId::parse(OUTSIDER).map_err(io::Error::other)?;
-        KnockTemplate::build(self.version, self.room_id, user, &self.state, &[self.last], NOW).map_err(io::Error::other)
+        Template::knock(self.version, self.room_id, user, &self.state, &[self.last], NOW).map_err(io::Error::other)
     }
 
     fn what_a_knocker_gets(&self, out: &mut impl Write) -> io::Result<()> {

@@ -6,8 +6,10 @@
 use std::borrow::Cow;
 
 use super::content::{CREATE, read_object_field};
-use super::hash::Sha256Hash;
+use super::hash::{Sha256Hash, event_id_of};
 use super::pdu::Pdu;
+use super::redaction::essential;
+use super::signature::each_signature;
 use super::{Event, PduError};
 use crate::id::{EventId, IdError, MAX_ID_BYTES, RoomId, UserId};
 use crate::json::{Field, JsonError, Kind, Reader, Str};
@@ -74,6 +76,8 @@ pub struct FormattedPdu<'a> {
     pdu: Pdu<'a>,
     version: RoomVersion,
     links: Links<'a>,
+    /// What the servers sign.
+    essential: String,
 }
 
 /// What the format check reads beside what [`Pdu`] has.
@@ -101,12 +105,26 @@ impl<'a> Pdu<'a> {
         }
         let links = Links::read(self.text(), version)?;
         check_ids(&self, version)?;
-        Ok(FormattedPdu { pdu: self, version, links })
+        let essential = essential(version, self.text())?;
+        let pdu = match version.rules().event_ids {
+            EventIdFormat::InBody => self,
+            EventIdFormat::StandardHash | EventIdFormat::UrlSafeHash => {
+                self.with_event_id(event_id_of(version, &Sha256Hash::of(&essential)))
+            }
+        };
+        Ok(FormattedPdu { pdu, version, links, essential: essential.into_text() })
     }
 }
 
 impl<'a> FormattedPdu<'a> {
-    /// The event.
+    /// The ID of the event: before v3 what it says, since then what it is.
+    #[must_use]
+    pub fn event_id(&self) -> &str {
+        // The format has one before v3, and the check has made one since.
+        self.pdu.event_id().unwrap_or_default()
+    }
+
+    /// The event. It knows its ID.
     #[must_use]
     pub const fn pdu(&self) -> &Pdu<'a> {
         &self.pdu
@@ -140,13 +158,26 @@ impl<'a> FormattedPdu<'a> {
         self.links.origin_server_ts
     }
 
+    /// The IDs of the ed25519 keys with which this server says it has signed the event.
+    #[must_use]
+    pub fn key_ids(&self, server: &str) -> Vec<String> {
+        let mut key_ids = Vec::new();
+        let read = each_signature(self.signatures(), |signer, key_id, _| {
+            if signer.is(server) {
+                key_ids.push(key_id.text().into_owned());
+            }
+        });
+        // The format check has read the signatures before: there is no error.
+        if read.is_ok() { key_ids } else { Vec::new() }
+    }
+
     /// Whether this is the content hash that the event claims to have.
     pub(crate) fn claims_hash(&self, hash: &Sha256Hash) -> bool {
         Sha256Hash::from_base64(&self.links.sha256) == Some(*hash)
     }
 
-    pub(crate) fn with_event_id(self, event_id: String) -> Self {
-        Self { pdu: self.pdu.with_event_id(event_id), ..self }
+    pub(crate) fn essential(&self) -> &str {
+        &self.essential
     }
 
     pub(crate) const fn signatures(&self) -> &'a str {

@@ -12,10 +12,10 @@
 use super::content::MEMBER;
 use super::content::member::MemberContent;
 use super::format::FormattedPdu;
-use super::hash::{Sha256Hash, content_hash, event_id_of};
+use super::hash::content_hash;
 use super::keys::Keys;
 use super::pdu::Pdu;
-use super::redaction::{essential, redact};
+use super::redaction::redact;
 use super::signature::{ServerSignatures, Verify, check_server_signatures};
 use super::{Event, Membership, PduError};
 use crate::id::{UserId, domain};
@@ -95,27 +95,19 @@ impl<'a> FormattedPdu<'a> {
         verifier: &impl Verify,
         now: u64,
     ) -> Result<SignedPdu<'a>, SignatureError> {
-        let signed = essential(self.version(), self.pdu().text())?;
-        let reference_hash = Sha256Hash::of(&signed);
-        let signed = signed.into_text();
         let mut signed_by: Vec<String> = Vec::new();
         for server in signers(self.version(), self.pdu())? {
             if !signed_by.contains(&server) {
-                self.check_server(&server, &signed, keys, verifier, now)?;
+                self.check_server(&server, keys, verifier, now)?;
                 signed_by.push(server);
             }
         }
-        let event_id = match self.version().rules().event_ids {
-            EventIdFormat::InBody => self.pdu().event_id().ok_or(PduError::Missing("event_id"))?.to_owned(),
-            EventIdFormat::StandardHash | EventIdFormat::UrlSafeHash => event_id_of(self.version(), &reference_hash),
-        };
-        Ok(SignedPdu { formatted: self.with_event_id(event_id), signed_by })
+        Ok(SignedPdu { formatted: self, signed_by })
     }
 
     fn check_server(
         &self,
         server: &str,
-        message: &str,
         keys: &(impl Keys + ?Sized),
         verifier: &impl Verify,
         now: u64,
@@ -125,8 +117,8 @@ impl<'a> FormattedPdu<'a> {
             let counts = key.validity.counts(self.origin_server_ts(), now, self.version().rules());
             counts.then_some(key.public_key)
         };
-        let found =
-            check_server_signatures(self.signatures(), server, message, verifier, key).map_err(PduError::Json)?;
+        let found = check_server_signatures(self.signatures(), server, self.essential(), verifier, key)
+            .map_err(PduError::Json)?;
         let server = server.to_owned();
         match found {
             ServerSignatures::Good => Ok(()),
@@ -199,8 +191,7 @@ impl<'a> SignedPdu<'a> {
     /// The ID of the event.
     #[must_use]
     pub fn event_id(&self) -> &str {
-        // The event has had a note of its ID since its signatures were checked.
-        self.formatted.pdu().event_id().unwrap_or_default()
+        self.formatted.event_id()
     }
 
     /// The servers whose signatures were checked.

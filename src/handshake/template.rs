@@ -1,15 +1,17 @@
-//! The event that a resident server proposes to a knocking one: the answer to `make_knock`.
+//! The event that a resident server proposes to a knocking one: the answer to `make_knock`, and to the `make_leave` that
+//! takes a knock back.
 //!
-//! <https://spec.matrix.org/v1.19/server-server-api/#get_matrixfederationv1make_knockroomiduserid>
+//! <https://spec.matrix.org/v1.19/server-server-api/#get_matrixfederationv1make_knockroomiduserid>,
+//! <https://spec.matrix.org/v1.19/server-server-api/#get_matrixfederationv1make_leaveroomiduserid>
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
-use crate::auth::{Rejection, Selection, may};
+use crate::auth::{Authorized, Rejection, Selection, may};
 use crate::event::{Event, Membership, Proposal};
 use crate::id::{EventId, RoomId, UserId};
 use crate::json::push_string;
-use crate::room_version::RoomVersion;
+use crate::room_version::{EventIdFormat, RoomVersion};
 use crate::state::RoomState;
 
 pub use crate::event::MAX_PREV_EVENTS;
@@ -29,9 +31,13 @@ pub struct PrevEvent<'a> {
 /// Why there is no template.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TemplateError {
-    /// The user may not knock on the room.
+    /// The user may not do so in the room.
     #[error(transparent)]
     Rejected(#[from] Rejection),
+    /// Events of room versions 1 and 2 name others with their hashes, which is beyond this crate: there is no knocking in
+    /// them.
+    #[error("no templates in room version {0}")]
+    OldEventFormat(RoomVersion),
     /// The host gave no event to come after.
     #[error("no previous events")]
     NoPrevEvents,
@@ -43,15 +49,15 @@ pub enum TemplateError {
     },
 }
 
-/// A knock that is allowed in the room and waits for the knocking server to fill and to sign it. It has no hashes, no
-/// signatures and no `unsigned`.
+/// A change of a user's own membership that is allowed in the room and waits for the user's server to fill and to sign it. It
+/// has no hashes, no signatures and no `unsigned`.
 ///
 /// # Examples
 ///
 /// ```
 /// use matrix_knock::RoomVersion;
 /// use matrix_knock::event::Pdu;
-/// use matrix_knock::handshake::template::{KnockTemplate, PrevEvent};
+/// use matrix_knock::handshake::template::{PrevEvent, Template};
 /// use matrix_knock::id::{EventId, RoomId, UserId};
 ///
 /// let create =
@@ -59,7 +65,7 @@ pub enum TemplateError {
 /// let rules = r#"{"type":"m.room.join_rules","state_key":"","sender":"@a:a.example",
 ///     "content":{"join_rule":"knock"},"event_id":"$rules"}"#;
 /// let state = [Pdu::parse(create)?, Pdu::parse(rules)?];
-/// let template = KnockTemplate::build(
+/// let template = Template::knock(
 ///     RoomVersion::V11,
 ///     RoomId::parse("!room:a.example")?,
 ///     UserId::parse("@kay:b.example")?,
@@ -79,8 +85,9 @@ pub enum TemplateError {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KnockTemplate {
+pub struct Template {
     version: RoomVersion,
+    membership: Membership,
     room_id: String,
     user_id: String,
     auth_events: Vec<String>,
@@ -89,7 +96,7 @@ pub struct KnockTemplate {
     origin_server_ts: u64,
 }
 
-impl KnockTemplate {
+impl Template {
     /// Makes a template of a knock by `user_id`, if the state allows it.
     ///
     /// `prev_events` are the events that the room ends in; of more than [`MAX_PREV_EVENTS`] the deepest are taken, and
@@ -99,7 +106,7 @@ impl KnockTemplate {
     /// # Errors
     ///
     /// [`TemplateError`]: the rules refuse the knock, or the host gave too little.
-    pub fn build(
+    pub fn knock(
         version: RoomVersion,
         room_id: RoomId<'_>,
         user_id: UserId<'_>,
@@ -108,14 +115,28 @@ impl KnockTemplate {
         now: u64,
     ) -> Result<Self, TemplateError> {
         let knock = Proposal::of_oneself(user_id.as_str(), Membership::Knock);
-        may(version, &knock, state)?;
+        Self::of(may(version, &knock, state)?, room_id, state, prev_events, now)
+    }
+
+    /// Makes a template of a change that was authorized by this state.
+    pub(super) fn of(
+        allowed: Authorized<'_, Proposal<'_>>,
+        room_id: RoomId<'_>,
+        state: &(impl RoomState + ?Sized),
+        prev_events: &[PrevEvent<'_>],
+        now: u64,
+    ) -> Result<Self, TemplateError> {
+        if allowed.version().rules().event_ids == EventIdFormat::InBody {
+            return Err(TemplateError::OldEventFormat(allowed.version()));
+        }
         let prev_events = deepest(prev_events);
         let depth = prev_events.iter().map(|event| event.depth).max().ok_or(TemplateError::NoPrevEvents)?;
         Ok(Self {
-            version,
+            version: allowed.version(),
+            membership: allowed.membership(),
             room_id: room_id.as_str().to_owned(),
-            user_id: user_id.as_str().to_owned(),
-            auth_events: auth_events(&Selection::of(version, &knock), state)?,
+            user_id: allowed.event().target.to_owned(),
+            auth_events: auth_events(&Selection::of(allowed.version(), allowed.event()), state)?,
             prev_events: prev_events.iter().map(|event| event.event_id.as_str().to_owned()).collect(),
             depth: depth.saturating_add(1).min(MAX_DEPTH),
             origin_server_ts: now.min(MAX_DEPTH),
@@ -128,7 +149,7 @@ impl KnockTemplate {
         self.version
     }
 
-    /// The body of the answer to `make_knock`: the event and the room version, as canonical JSON.
+    /// The body of the answer to `make_knock` or `make_leave`: the event and the room version, as canonical JSON.
     #[must_use]
     pub fn to_response(&self) -> String {
         format!(r#"{{"event":{},"room_version":"{}"}}"#, self.to_event(), self.version)
@@ -139,7 +160,7 @@ impl KnockTemplate {
     pub fn to_event(&self) -> String {
         let mut out = String::from(r#"{"auth_events":"#);
         push_strings(&mut out, &self.auth_events);
-        out.push_str(r#","content":{"membership":"knock"}"#);
+        out.push_str(&format!(r#","content":{{"membership":"{}"}}"#, self.membership));
         out.push_str(&format!(r#","depth":{},"origin_server_ts":{}"#, self.depth, self.origin_server_ts));
         out.push_str(r#","prev_events":"#);
         push_strings(&mut out, &self.prev_events);

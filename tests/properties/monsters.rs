@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use matrix_knock::RoomVersion;
 use matrix_knock::auth::{AuthorizeError, Evidence, Rule, authorize, check_state_independent};
 use matrix_knock::event::{Malformed, Membership, Pdu, PduError, Verify};
-use matrix_knock::handshake::template::{KnockTemplate, PrevEvent};
+use matrix_knock::handshake::template::{PrevEvent, Template};
 use matrix_knock::id::{EventId, IdError, RoomAlias, RoomId, ServerName, UserId};
 use matrix_knock::json::{CanonicalDialect, JsonErrorKind, canonical};
 use matrix_knock::stripped_state::for_client;
@@ -285,7 +285,7 @@ fn a_hundred_thousand_references() {
     let (Ok(room_id), Ok(user)) = (RoomId::parse("!room:home"), UserId::parse(DAVE)) else {
         return assert_eq!((DAVE, "!room:home"), ("a user ID", "a room ID"));
     };
-    let template = quickly(|| KnockTemplate::build(RoomVersion::V10, room_id, user, &state, &prev_events, 1));
+    let template = quickly(|| Template::knock(RoomVersion::V10, room_id, user, &state, &prev_events, 1));
     let expected = format!(
         concat!(
             r#"{{"auth_events":["$m.room.create","$m.room.power_levels","$m.room.join_rules"],"#,

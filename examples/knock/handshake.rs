@@ -1,0 +1,133 @@
+//! The commands about the handshake between two servers.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+
+use matrix_knock::Ed25519;
+use matrix_knock::auth::Standing;
+use matrix_knock::event::{Event, Pdu};
+use matrix_knock::handshake::resident::{Decision, MakeKnock, Refusal, Residence, ResidentRoom};
+use matrix_knock::handshake::submission::{Named, PolicyVerdict, SendKnock};
+use matrix_knock::handshake::template::PrevEvent;
+use matrix_knock::id::{EventId, RoomId, ServerName, UserId};
+use matrix_knock::state::StateMap;
+use serde_json::value::RawValue;
+
+use crate::commands::{Answer, Line, keys, required, room_version, state};
+
+/// What the state of a line is to a resident server; none if it does not know the room.
+struct Room<'a> {
+    state: StateMap<Pdu<'a>>,
+    residence: Residence,
+}
+
+/// `make-knock`: what a resident server answers to the request.
+pub(crate) fn make_knock(line: &Line<'_>) -> Answer {
+    let room = room(line)?;
+    let (room_id, user_id, origin) = (text("room_id", line)?, text("user_id", line)?, text("origin", line)?);
+    let origin = server("origin", &origin)?;
+    let versions: Option<Vec<String>> = optional("ver", line)?;
+    let versions = versions.unwrap_or_default();
+    let versions: Vec<&str> = versions.iter().map(String::as_str).collect();
+    let resident = resident(room.as_ref(), line, &room_id)?;
+    let request = MakeKnock { user_id: &user_id, origin, versions: &versions };
+    let admitted = match request.check(resident.as_ref()).and_then(|allowed| allowed.decide(Decision::Admit)) {
+        Ok(admitted) => admitted,
+        Err(refusal) => return Ok(refused(&refusal)),
+    };
+    let events: Vec<&RawValue> = parse("prev_events", line)?;
+    let positions = events.iter().map(|event| position(event)).collect::<Result<Vec<_>, _>>()?;
+    let prev_events = positions
+        .iter()
+        .map(|(event_id, depth)| Ok(PrevEvent { event_id: EventId::parse(event_id)?, depth: *depth }))
+        .collect::<Result<Vec<_>, Box<dyn Error>>>()?;
+    let template = admitted.template(&prev_events, parse("now", line)?)?;
+    Ok(format!(r#""status":200,"body":{}"#, template.to_response()))
+}
+
+/// `send-knock`: what a resident server answers to the signed event.
+pub(crate) fn send_knock(line: &Line<'_>) -> Answer {
+    let room = room(line)?;
+    let (room_id, event_id, origin) = (text("room_id", line)?, text("event_id", line)?, text("origin", line)?);
+    let request =
+        SendKnock { event_id: &event_id, origin: server("origin", &origin)?, body: required("body", line)?.get() };
+    let resident = resident(room.as_ref(), line, &room_id)?;
+    let keys = keys(line)?;
+    let version = room_version(line)?;
+    let texts: Vec<&RawValue> = parse("auth_events", line)?;
+    let known = texts.iter().map(|text| Pdu::parse_stored(text.get())).collect::<Result<Vec<_>, _>>()?;
+
+    let accepted = request.check(resident.as_ref()).and_then(|received| {
+        let verified = received.verify(&keys, &Ed25519, u64::MAX)?;
+        let named: Vec<Named<&Pdu<'_>>> = verified
+            .auth_events()
+            .filter_map(|id| known.iter().find(|event| event.event_id() == Some(id)))
+            .map(|event| Named { event, standing: Standing::Accepted })
+            .collect();
+        let before = resident.map(|resident| resident.state).ok_or(Refusal::UnknownRoom)?;
+        verified.authorize(&named, before)?.accept(PolicyVerdict::NotUsed, Decision::Admit)
+    });
+    match accepted {
+        Ok(knock) => {
+            Ok(format!(r#""status":200,"body":{}"#, knock.to_response(|event| event.to_federation(version).ok())?))
+        }
+        Err(refusal) => Ok(refused(&refusal)),
+    }
+}
+
+fn refused(refusal: &Refusal) -> String {
+    let response = refusal.to_response();
+    format!(r#""status":{},"body":{response}"#, response.status())
+}
+
+/// The state, and whether a user of `server_name` is joined by it.
+fn room<'a>(line: &Line<'a>) -> Result<Option<Room<'a>>, Box<dyn Error>> {
+    if required("state", line)?.get() == "null" {
+        return Ok(None);
+    }
+    let state = state(line)?;
+    let server_name: Option<String> = optional("server_name", line)?;
+    let events: Vec<&RawValue> = parse("state", line)?;
+    let mut joined = server_name.is_none();
+    for event in events {
+        let event = Pdu::parse_stored(event.get())?;
+        let membership: BTreeMap<String, &RawValue> = serde_json::from_str(event.content()).unwrap_or_default();
+        let joins = event.event_type() == "m.room.member"
+            && membership.get("membership").is_some_and(|membership| membership.get() == r#""join""#);
+        let user = event.state_key().and_then(|user| UserId::parse(user).ok());
+        joined |= joins && user.map(|user| user.server_name().as_str()) == server_name.as_deref();
+    }
+    let residence = if joined { Residence::Joined } else { Residence::Left };
+    Ok(Some(Room { state, residence }))
+}
+
+fn resident<'r>(
+    room: Option<&'r Room<'_>>,
+    line: &Line<'_>,
+    room_id: &'r str,
+) -> Result<Option<ResidentRoom<'r, StateMap<Pdu<'r>>>>, Box<dyn Error>> {
+    let (Some(room), Ok(room_id)) = (room, RoomId::parse(room_id)) else { return Ok(None) };
+    Ok(Some(ResidentRoom { room_id, version: room_version(line)?, residence: room.residence, state: &room.state }))
+}
+
+fn position(event: &RawValue) -> Result<(String, u64), Box<dyn Error>> {
+    let members: BTreeMap<String, &RawValue> = serde_json::from_str(event.get())?;
+    Ok((parse("event_id", &members)?, parse("depth", &members)?))
+}
+
+fn server<'a>(name: &str, text: &'a str) -> Result<ServerName<'a>, String> {
+    ServerName::parse(text).map_err(|error| format!("`{name}` {error}"))
+}
+
+fn text(name: &str, line: &Line<'_>) -> Result<String, String> {
+    parse(name, line)
+}
+
+fn parse<'a, T: serde::Deserialize<'a>>(name: &str, line: &Line<'a>) -> Result<T, String> {
+    serde_json::from_str(required(name, line)?.get()).map_err(|error| format!("`{name}`: {error}"))
+}
+
+fn optional<'a, T: serde::Deserialize<'a>>(name: &str, line: &Line<'a>) -> Result<Option<T>, String> {
+    let text = line.get(name).map_or("null", |value| value.get());
+    serde_json::from_str(text).map_err(|error| format!("`{name}`: {error}"))
+}

@@ -1,0 +1,205 @@
+//! Errors as the Matrix APIs have them on the wire: status, `errcode`, body. The one place that knows HTTP numbers.
+//!
+//! <https://spec.matrix.org/v1.19/client-server-api/#standard-error-response>
+
+use std::fmt;
+
+use crate::json::push_string;
+use crate::room_version::RoomVersion;
+
+/// The `errcode` of an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Errcode {
+    /// `M_BAD_JSON`: JSON, but not what is asked for here.
+    BadJson,
+    /// `M_FORBIDDEN`: not allowed.
+    Forbidden,
+    /// `M_INCOMPATIBLE_ROOM_VERSION`: the room has a version that the asking server does not have.
+    IncompatibleRoomVersion,
+    /// `M_INVALID_PARAM`: a parameter has a wrong value.
+    InvalidParam,
+    /// `M_LIMIT_EXCEEDED`: too many requests.
+    LimitExceeded,
+    /// `M_MISSING_PARAM`: a parameter is missing.
+    MissingParam,
+    /// `M_NOT_FOUND`: there is no such thing here.
+    NotFound,
+    /// `M_TOO_LARGE`: more bytes than are allowed.
+    TooLarge,
+    /// `M_UNKNOWN`: something else.
+    Unknown,
+    /// `M_USER_SUSPENDED`: the user may only read for the time being.
+    UserSuspended,
+}
+
+impl Errcode {
+    /// The code as it is written: `M_FORBIDDEN`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::BadJson => "M_BAD_JSON",
+            Self::Forbidden => "M_FORBIDDEN",
+            Self::IncompatibleRoomVersion => "M_INCOMPATIBLE_ROOM_VERSION",
+            Self::InvalidParam => "M_INVALID_PARAM",
+            Self::LimitExceeded => "M_LIMIT_EXCEEDED",
+            Self::MissingParam => "M_MISSING_PARAM",
+            Self::NotFound => "M_NOT_FOUND",
+            Self::TooLarge => "M_TOO_LARGE",
+            Self::Unknown => "M_UNKNOWN",
+            Self::UserSuspended => "M_USER_SUSPENDED",
+        }
+    }
+
+    /// The HTTP status that goes with the code.
+    #[must_use]
+    pub const fn status(self) -> u16 {
+        match self {
+            Self::BadJson | Self::IncompatibleRoomVersion | Self::InvalidParam | Self::MissingParam => 400,
+            Self::Forbidden | Self::UserSuspended => 403,
+            Self::NotFound => 404,
+            Self::TooLarge => 413,
+            Self::LimitExceeded => 429,
+            // Of what another server said or did not say: a bad gateway.
+            Self::Unknown => 502,
+        }
+    }
+}
+
+impl fmt::Display for Errcode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// An answer that says what is wrong. `Display` is its body, as canonical JSON.
+///
+/// # Examples
+///
+/// ```
+/// use matrix_knock::error::{Errcode, ErrorResponse};
+///
+/// let response = ErrorResponse::new(Errcode::Forbidden, "You may not knock on this room");
+/// assert_eq!(response.status(), 403);
+/// assert_eq!(response.to_string(), r#"{"errcode":"M_FORBIDDEN","error":"You may not knock on this room"}"#);
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ErrorResponse {
+    errcode: Errcode,
+    error: &'static str,
+    room_version: Option<RoomVersion>,
+    retry_after_ms: Option<u64>,
+}
+
+impl ErrorResponse {
+    /// An error with a text for people.
+    #[must_use]
+    pub const fn new(errcode: Errcode, error: &'static str) -> Self {
+        Self { errcode, error, room_version: None, retry_after_ms: None }
+    }
+
+    /// The room has this version, which the asking server does not have.
+    #[must_use]
+    pub const fn incompatible_room_version(version: RoomVersion) -> Self {
+        let error = "This server does not have the version of the room";
+        Self { room_version: Some(version), ..Self::new(Errcode::IncompatibleRoomVersion, error) }
+    }
+
+    /// Too many requests; the next one may come after so many milliseconds, if that is known.
+    #[must_use]
+    pub const fn limit_exceeded(retry_after_ms: Option<u64>) -> Self {
+        Self { retry_after_ms, ..Self::new(Errcode::LimitExceeded, "Too many requests") }
+    }
+
+    /// The HTTP status.
+    #[must_use]
+    pub const fn status(&self) -> u16 {
+        self.errcode.status()
+    }
+
+    /// The code.
+    #[must_use]
+    pub const fn errcode(&self) -> Errcode {
+        self.errcode
+    }
+
+    /// The value of the `Retry-After` header, in whole seconds, rounded up.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<u64> {
+        self.retry_after_ms.map(|milliseconds| milliseconds.div_ceil(1000))
+    }
+}
+
+impl fmt::Display for ErrorResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut out = format!(r#"{{"errcode":"{}","error":"#, self.errcode);
+        push_string(&mut out, self.error);
+        if let Some(milliseconds) = self.retry_after_ms {
+            out.push_str(&format!(r#","retry_after_ms":{milliseconds}"#));
+        }
+        if let Some(version) = self.room_version {
+            out.push_str(&format!(r#","room_version":"{version}""#));
+        }
+        out.push('}');
+        f.write_str(&out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bodies() {
+        for (response, status, retry_after, body) in [
+            (
+                ErrorResponse::new(Errcode::NotFound, "a \"b\""),
+                404,
+                None,
+                r#"{"errcode":"M_NOT_FOUND","error":"a \"b\""}"#,
+            ),
+            (
+                ErrorResponse::incompatible_room_version(RoomVersion::V7),
+                400,
+                None,
+                concat!(
+                    r#"{"errcode":"M_INCOMPATIBLE_ROOM_VERSION","#,
+                    r#""error":"This server does not have the version of the room","room_version":"7"}"#
+                ),
+            ),
+            (
+                ErrorResponse::limit_exceeded(Some(1001)),
+                429,
+                Some(2),
+                r#"{"errcode":"M_LIMIT_EXCEEDED","error":"Too many requests","retry_after_ms":1001}"#,
+            ),
+            (
+                ErrorResponse::limit_exceeded(None),
+                429,
+                None,
+                r#"{"errcode":"M_LIMIT_EXCEEDED","error":"Too many requests"}"#,
+            ),
+        ] {
+            assert_eq!((response.status(), response.retry_after()), (status, retry_after));
+            assert_eq!(response.to_string(), body);
+        }
+    }
+
+    #[test]
+    fn codes() {
+        for (errcode, code, status) in [
+            (Errcode::BadJson, "M_BAD_JSON", 400),
+            (Errcode::Forbidden, "M_FORBIDDEN", 403),
+            (Errcode::IncompatibleRoomVersion, "M_INCOMPATIBLE_ROOM_VERSION", 400),
+            (Errcode::InvalidParam, "M_INVALID_PARAM", 400),
+            (Errcode::LimitExceeded, "M_LIMIT_EXCEEDED", 429),
+            (Errcode::MissingParam, "M_MISSING_PARAM", 400),
+            (Errcode::NotFound, "M_NOT_FOUND", 404),
+            (Errcode::TooLarge, "M_TOO_LARGE", 413),
+            (Errcode::Unknown, "M_UNKNOWN", 502),
+            (Errcode::UserSuspended, "M_USER_SUSPENDED", 403),
+        ] {
+            assert_eq!((errcode.as_str(), errcode.status()), (code, status));
+            assert_eq!(ErrorResponse::new(errcode, "").errcode().to_string(), code);
+        }
+    }
+}
