@@ -2,10 +2,10 @@
 //!
 //! <https://spec.matrix.org/v1.19/client-server-api/#standard-error-response>
 
+use std::borrow::Cow;
 use std::fmt;
 
 use crate::json::push_string;
-use crate::room_version::RoomVersion;
 
 /// The `errcode` of an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -86,7 +86,7 @@ impl fmt::Display for Errcode {
 pub struct ErrorResponse {
     errcode: Errcode,
     error: &'static str,
-    room_version: Option<RoomVersion>,
+    room_version: Option<Cow<'static, str>>,
     retry_after_ms: Option<u64>,
 }
 
@@ -99,14 +99,14 @@ impl ErrorResponse {
 
     /// The room has this version, which the asking server does not have.
     #[must_use]
-    pub const fn incompatible_room_version(version: RoomVersion) -> Self {
+    pub fn incompatible_room_version(version: impl Into<Cow<'static, str>>) -> Self {
         let error = "This server does not have the version of the room";
-        Self { room_version: Some(version), ..Self::new(Errcode::IncompatibleRoomVersion, error) }
+        Self { room_version: Some(version.into()), ..Self::new(Errcode::IncompatibleRoomVersion, error) }
     }
 
     /// Too many requests; the next one may come after so many milliseconds, if that is known.
     #[must_use]
-    pub const fn limit_exceeded(retry_after_ms: Option<u64>) -> Self {
+    pub fn limit_exceeded(retry_after_ms: Option<u64>) -> Self {
         Self { retry_after_ms, ..Self::new(Errcode::LimitExceeded, "Too many requests") }
     }
 
@@ -136,8 +136,9 @@ impl fmt::Display for ErrorResponse {
         if let Some(milliseconds) = self.retry_after_ms {
             out.push_str(&format!(r#","retry_after_ms":{milliseconds}"#));
         }
-        if let Some(version) = self.room_version {
-            out.push_str(&format!(r#","room_version":"{version}""#));
+        if let Some(version) = &self.room_version {
+            out.push_str(r#","room_version":"#);
+            push_string(&mut out, version);
         }
         out.push('}');
         f.write_str(&out)
@@ -158,7 +159,7 @@ mod tests {
                 r#"{"errcode":"M_NOT_FOUND","error":"a \"b\""}"#,
             ),
             (
-                ErrorResponse::incompatible_room_version(RoomVersion::V7),
+                ErrorResponse::incompatible_room_version("7"),
                 400,
                 None,
                 concat!(

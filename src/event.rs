@@ -19,6 +19,7 @@ pub use hash::{Sha256Hash, content_hash, event_id, reference_hash, room_id_of_cr
 pub use keys::{KeyValidity, Keys, MAX_KEY_DOCUMENT_BYTES, ServerKeys, ServerKeysError, VerifyKey};
 pub use pdu::{MAX_EVENT_TEXT_BYTES, Pdu, PduError};
 pub use redaction::redact;
+pub(crate) use sign::Draft;
 pub use sign::{Sign, SignError, SignedEvent, sign_event};
 #[cfg(feature = "ed25519")]
 pub use signature::{Ed25519, Ed25519Key};

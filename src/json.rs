@@ -13,7 +13,7 @@ mod filter;
 mod reader;
 mod string;
 
-pub(crate) use canonical::{Canonical, canonical_part, canonicalize, push_string};
+pub(crate) use canonical::{Canonical, canonical_part, canonicalize, push_string, push_strings};
 pub use canonical::{CanonicalDialect, canonical};
 pub(crate) use filter::{Everything, Filter, Member, Without};
 pub(crate) use reader::{Field, Kind, Number, Reader};

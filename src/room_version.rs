@@ -7,8 +7,13 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 /// A version of the rules that a room lives by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+///
+/// Stored (serde) as events and requests write it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "&'static str", try_from = "String")]
 #[non_exhaustive]
 pub enum RoomVersion {
     /// <https://spec.matrix.org/v1.19/rooms/v1/>
@@ -100,6 +105,20 @@ impl RoomVersion {
 impl fmt::Display for RoomVersion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+impl From<RoomVersion> for &'static str {
+    fn from(version: RoomVersion) -> Self {
+        version.as_str()
+    }
+}
+
+impl TryFrom<String> for RoomVersion {
+    type Error = UnknownRoomVersion;
+
+    fn try_from(text: String) -> Result<Self, UnknownRoomVersion> {
+        text.parse()
     }
 }
 

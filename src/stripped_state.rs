@@ -35,6 +35,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use crate::event::{Event, content};
 use crate::id::UserId;
 use crate::json::{CanonicalDialect, canonical, push_string};
@@ -67,7 +69,7 @@ pub fn for_client<S: RoomState + ?Sized>(state: &S, user: UserId<'_>) -> Vec<Str
 /// An event as a client is shown it: `type`, `state_key`, `sender`, `content`, and nothing else.
 ///
 /// `Display` writes it as canonical JSON.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct StrippedEvent {
     event_type: String,
     state_key: String,

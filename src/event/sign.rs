@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD_NO_PAD;
+use serde::{Deserialize, Serialize};
 
 use super::PduError;
 use super::content::read_object_field;
@@ -36,7 +37,7 @@ impl<S: Sign + ?Sized> Sign for &S {
 }
 
 /// An event with its hash and signature, ready to be sent.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SignedEvent {
     text: String,
     event_id: String,
@@ -118,40 +119,81 @@ pub fn sign_event(
     signer: &impl Sign,
 ) -> Result<SignedEvent, SignError> {
     let key_id = signer.key_id();
-    if !is_key_id(key_id) {
-        return Err(SignError::KeyId { key_id: key_id.to_owned() });
-    }
-    let dialect = CanonicalDialect::of(version);
-    let whole = canonical(text, dialect).map_err(PduError::Json)?;
-    let found = Found::read(&whole)?;
-    if found.has_event_id && version.rules().event_ids != EventIdFormat::InBody {
-        return Err(SignError::EventId);
-    }
-    let mut signatures = found.signatures;
-    let hash = content_hash(version, &whole)?;
-    let hashed = match found.sha256 {
-        None => {
-            let bare = canonical_part(&whole, dialect, Without(&["hashes", "signatures"])).map_err(PduError::Json)?;
-            with_members(&bare, &format!(r#""hashes":{{"sha256":"{hash}"}}"#))
-        }
-        Some(claimed) if Sha256Hash::from_base64(&claimed) == Some(hash) => {
-            canonical_part(&whole, dialect, Without(&["signatures"])).map_err(PduError::Json)?
-        }
-        Some(_) => return Err(SignError::Hash),
-    };
-    let message = essential(version, &hashed)?;
-    let reference_hash = Sha256Hash::of(&message);
-    let signature = BASE64_STANDARD_NO_PAD.encode(signer.sign(message.into_text().as_bytes()));
-    signatures.entry(server.as_str().to_owned()).or_default().insert(key_id.to_owned(), signature);
+    check_key_id(key_id)?;
+    let draft = Draft::prepare(version, text)?;
+    let signature = signer.sign(draft.message.as_bytes());
+    draft.sign(version, server, key_id, &signature)
+}
 
-    let mut members = String::from(r#""signatures":"#);
-    push_signatures(&mut members, &signatures);
-    let text = canonical(&with_members(&hashed, &members), dialect).map_err(PduError::Json)?;
-    let event_id = match version.rules().event_ids {
-        EventIdFormat::InBody => id_in_body(&text)?,
-        EventIdFormat::StandardHash | EventIdFormat::UrlSafeHash => event_id_of(version, &reference_hash),
-    };
-    Ok(SignedEvent { text, event_id })
+/// An event that has its content hash and waits for a signature.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Draft {
+    /// The event with its hash, as canonical JSON, without signatures.
+    hashed: String,
+    /// The signatures that it had before.
+    signatures: Signatures,
+    /// What is signed.
+    message: String,
+    event_id: String,
+}
+
+impl Draft {
+    pub(crate) fn prepare(version: RoomVersion, text: &str) -> Result<Self, SignError> {
+        let dialect = CanonicalDialect::of(version);
+        let whole = canonical(text, dialect).map_err(PduError::Json)?;
+        let found = Found::read(&whole)?;
+        if found.has_event_id && version.rules().event_ids != EventIdFormat::InBody {
+            return Err(SignError::EventId);
+        }
+        let hash = content_hash(version, &whole)?;
+        let hashed = match found.sha256 {
+            None => {
+                let bare =
+                    canonical_part(&whole, dialect, Without(&["hashes", "signatures"])).map_err(PduError::Json)?;
+                with_members(&bare, &format!(r#""hashes":{{"sha256":"{hash}"}}"#))
+            }
+            Some(claimed) if Sha256Hash::from_base64(&claimed) == Some(hash) => {
+                canonical_part(&whole, dialect, Without(&["signatures"])).map_err(PduError::Json)?
+            }
+            Some(_) => return Err(SignError::Hash),
+        };
+        let essential = essential(version, &hashed)?;
+        let event_id = match version.rules().event_ids {
+            EventIdFormat::InBody => id_in_body(&whole)?,
+            EventIdFormat::StandardHash | EventIdFormat::UrlSafeHash => {
+                event_id_of(version, &Sha256Hash::of(&essential))
+            }
+        };
+        let message = essential.into_text();
+        Ok(Self { hashed, signatures: found.signatures, message, event_id })
+    }
+
+    /// What is to be signed.
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// Adds a signature.
+    pub(crate) fn sign(
+        self,
+        version: RoomVersion,
+        server: ServerName<'_>,
+        key_id: &str,
+        signature: &[u8; 64],
+    ) -> Result<SignedEvent, SignError> {
+        check_key_id(key_id)?;
+        let mut signatures = self.signatures;
+        let signature = BASE64_STANDARD_NO_PAD.encode(signature);
+        signatures.entry(server.as_str().to_owned()).or_default().insert(key_id.to_owned(), signature);
+        let mut members = String::from(r#""signatures":"#);
+        push_signatures(&mut members, &signatures);
+        let text = canonical(&with_members(&self.hashed, &members), CanonicalDialect::of(version));
+        Ok(SignedEvent { text: text.map_err(PduError::Json)?, event_id: self.event_id })
+    }
+}
+
+fn check_key_id(key_id: &str) -> Result<(), SignError> {
+    if is_key_id(key_id) { Ok(()) } else { Err(SignError::KeyId { key_id: key_id.to_owned() }) }
 }
 
 type Signatures = BTreeMap<String, BTreeMap<String, String>>;

@@ -210,14 +210,16 @@ pub enum JudgedBy {
 impl Refusal {
     /// The answer on the wire. It does not tell who is in the room, or how anybody stands to it.
     #[must_use]
-    pub const fn to_response(&self) -> ErrorResponse {
+    pub fn to_response(&self) -> ErrorResponse {
         let (errcode, error) = match self {
             Self::UnknownRoom | Self::NotInRoom | Self::PartialState => (Errcode::NotFound, "Unknown room"),
             Self::ServerDenied => (Errcode::Forbidden, "The server is not allowed in the room"),
             Self::UserId => (Errcode::InvalidParam, "Not a user ID"),
             Self::UserOfOtherServer => (Errcode::Forbidden, "The user is of another server"),
             Self::NoVersions => (Errcode::MissingParam, "`ver` is missing"),
-            Self::IncompatibleRoomVersion(version) => return ErrorResponse::incompatible_room_version(*version),
+            Self::IncompatibleRoomVersion(version) => {
+                return ErrorResponse::incompatible_room_version(version.as_str());
+            }
             Self::NoKnocking(_) => (Errcode::Forbidden, "There is no knocking in the version of the room"),
             Self::Format(error) => match error {
                 FormatError::TooLarge { .. }

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use crate::auth::{Authorized, Rejection, Selection, may};
 use crate::event::{Event, Membership, Proposal};
 use crate::id::{EventId, RoomId, UserId};
-use crate::json::push_string;
+use crate::json::{push_string, push_strings};
 use crate::room_version::{EventIdFormat, RoomVersion};
 use crate::state::RoomState;
 
@@ -192,15 +192,4 @@ fn deepest<'a>(events: &[PrevEvent<'a>]) -> Vec<PrevEvent<'a>> {
     events.truncate(MAX_PREV_EVENTS);
     events.sort_by_key(|(position, _)| *position);
     events.into_iter().map(|(_, event)| event).collect()
-}
-
-fn push_strings(out: &mut String, strings: &[String]) {
-    out.push('[');
-    for (position, string) in strings.iter().enumerate() {
-        if position > 0 {
-            out.push(',');
-        }
-        push_string(out, string);
-    }
-    out.push(']');
 }

@@ -149,6 +149,17 @@ pub(crate) fn push_string(out: &mut String, text: &str) {
     out.push('"');
 }
 
+/// Appends an array of strings.
+pub(crate) fn push_strings(out: &mut String, strings: &[String]) {
+    let mut separator = '[';
+    for string in strings {
+        out.push(separator);
+        push_string(out, string);
+        separator = ',';
+    }
+    out.push_str(if strings.is_empty() { "[]" } else { "]" });
+}
+
 /// Room for the members of an event and its content, so that a usual one needs no second allocation.
 const USUAL_MEMBERS: usize = 16;
 

@@ -2,13 +2,16 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Malformed, read_object};
 use crate::json::{Field, Str};
 
 pub(crate) const MEMBER: &str = "m.room.member";
 
 /// How a user stands to a room.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Membership {
     /// Kept out until somebody lifts it.
     Ban,
