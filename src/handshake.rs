@@ -1,3 +1,4 @@
 //! What servers say to each other about a knock.
 
+pub mod afterwards;
 pub mod template;

@@ -11,6 +11,7 @@ use matrix_knock::event::{
     ServerKeys, ServerKeysError, Sha256Hash, SignError, SignatureError, SignedEvent, SignedPdu, VerifiedPdu, VerifyKey,
     WholePdu,
 };
+use matrix_knock::handshake::afterwards::{Acceptance, Knock, Msc4233Denial, MustReach, NoAnswer, Reason};
 use matrix_knock::handshake::template::{KnockTemplate, PrevEvent, TemplateError};
 use matrix_knock::id::{EventId, IdError, RoomAlias, RoomId, ServerName, UserId};
 use matrix_knock::json::{CanonicalDialect, JsonError, JsonErrorKind};
@@ -26,6 +27,7 @@ fn proof<T: Send + Sync + Debug + Clone>() {}
 
 #[test]
 fn values_errors_and_proofs() {
+    value::<Acceptance>();
     value::<AuthEvent<'_>>();
     value::<CanonicalDialect>();
     value::<CompiledRoom>();
@@ -35,13 +37,17 @@ fn values_errors_and_proofs() {
     value::<FormattedPdu<'_>>();
     value::<JsonErrorKind>();
     value::<KeyValidity>();
+    value::<Knock<'_>>();
     value::<KnockTemplate>();
     value::<Malformed>();
     value::<Membership>();
+    value::<Msc4233Denial>();
+    value::<MustReach<'_>>();
     value::<NoVerifier>();
     value::<Pdu<'_>>();
     value::<PrevEvent<'_>>();
     value::<Proposal<'_>>();
+    value::<Reason>();
     value::<RedactedPdu>();
     value::<RoomAlias<'_>>();
     value::<RoomId<'_>>();
@@ -65,6 +71,7 @@ fn values_errors_and_proofs() {
     error::<FormatError>();
     error::<IdError>();
     error::<JsonError>();
+    error::<NoAnswer>();
     error::<PduError>();
     error::<Rejection>();
     error::<ServerKeysError>();
@@ -82,7 +89,7 @@ fn values_errors_and_proofs() {
 fn messages() {
     let server = || "b.example".to_owned();
     let key_id = || "ed25519:1".to_owned();
-    let messages: [(&dyn Error, &str); 24] = [
+    let messages: [(&dyn Error, &str); 33] = [
         (&UnknownRoomVersion, "unknown room version"),
         (&IdError::Sigil('!'), "does not begin with `!`"),
         (&IdError::TooLong, "is longer than 255 bytes"),
@@ -113,6 +120,21 @@ fn messages() {
         (&SignError::KeyId { key_id: "x".to_owned() }, "the key ID `x` is not `ed25519:` and a version"),
         (&ServerKeysError::NotSigned, "no key of the document has signed it"),
         (&TemplateError::NoPrevEvents, "no previous events"),
+        (
+            &NoAnswer::OtherVersion { found: RoomVersion::V1 },
+            "the event was checked by room version 1, not by that of the knock",
+        ),
+        (&NoAnswer::OtherRoom, "the event is not of the room that was knocked on"),
+        (&NoAnswer::OtherUser, "the event is not the membership of the user who knocked"),
+        (&NoAnswer::ByTheKnocker, "the event was sent by the user who knocked"),
+        (&NoAnswer::NotAnInvite, "the event is not an invite"),
+        (&NoAnswer::NeitherLeaveNorBan, "the event is neither a leave nor a ban"),
+        (&NoAnswer::NotKnocking, "the knock is not the user's current membership"),
+        (&NoAnswer::KnockNotInAuthEvents, "the knock is not among the auth events"),
+        (
+            &NoAnswer::Origin { origin: server() },
+            "`b.example` is neither the server knocked through nor that of the event's sender",
+        ),
     ];
     for (error, message) in messages {
         assert_eq!(error.to_string(), message);
