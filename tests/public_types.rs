@@ -6,11 +6,21 @@ use std::fmt::Debug;
 use matrix_knock::auth::{
     AuthEvent, AuthorizeError, CompiledRoom, Evidence, Rejection, Rule, Selection, ServerAcl, Standing,
 };
+use matrix_knock::error::{Errcode, ErrorResponse};
 use matrix_knock::event::{
     FormatError, FormattedPdu, KeyValidity, Malformed, Membership, NoVerifier, Pdu, PduError, Proposal, RedactedPdu,
     ServerKeys, ServerKeysError, Sha256Hash, SignError, SignatureError, SignedEvent, SignedPdu, VerifiedPdu, VerifyKey,
     WholePdu,
 };
+use matrix_knock::handshake::afterwards::{Acceptance, Knock, Msc4233Denial, MustReach, NoAnswer, Reason};
+use matrix_knock::handshake::arrival::{Arrival, Dropped, KnockRoomState};
+use matrix_knock::handshake::knocking::{
+    Details, Failed, Failure, Knocking, NotTaken, OwnMembership, PendingKnock, Reply, Request, Retracted, Retracting,
+    Start, Ticket, Want,
+};
+use matrix_knock::handshake::proposed::{Asked, BadTemplate, ProposedEvent};
+use matrix_knock::handshake::resident::{Decision, JudgedBy, MakeKnock, MakeLeave, Mismatch, Refusal, Residence};
+use matrix_knock::handshake::submission::{Named, NoCreateEvent, PolicyVerdict, SendKnock, SendLeave};
 use matrix_knock::handshake::template::{PrevEvent, Template, TemplateError};
 use matrix_knock::id::{EventId, IdError, RoomAlias, RoomId, ServerName, UserId};
 use matrix_knock::json::{CanonicalDialect, JsonError, JsonErrorKind};
@@ -26,6 +36,7 @@ fn proof<T: Send + Sync + Debug + Clone>() {}
 
 #[test]
 fn values_errors_and_proofs() {
+    value::<Acceptance>();
     value::<AuthEvent<'_>>();
     value::<CanonicalDialect>();
     value::<CompiledRoom>();
@@ -35,13 +46,17 @@ fn values_errors_and_proofs() {
     value::<FormattedPdu<'_>>();
     value::<JsonErrorKind>();
     value::<KeyValidity>();
+    value::<Knock<'_>>();
     value::<Template>();
     value::<Malformed>();
     value::<Membership>();
+    value::<Msc4233Denial>();
+    value::<MustReach<'_>>();
     value::<NoVerifier>();
     value::<Pdu<'_>>();
     value::<PrevEvent<'_>>();
     value::<Proposal<'_>>();
+    value::<Reason>();
     value::<RedactedPdu>();
     value::<RoomAlias<'_>>();
     value::<RoomId<'_>>();
@@ -61,16 +76,51 @@ fn values_errors_and_proofs() {
     value::<VerifiedPdu<'_>>();
     value::<VerifyKey>();
     value::<WholePdu<'_>>();
+    value::<Arrival>();
+    value::<KnockRoomState>();
+    value::<Details>();
+    value::<Failed>();
+    value::<Knocking>();
+    value::<OwnMembership>();
+    value::<PendingKnock>();
+    value::<Reply<'_>>();
+    value::<Request>();
+    value::<Retracted>();
+    value::<Retracting>();
+    value::<Start>();
+    value::<Ticket>();
+    value::<Want<'_>>();
+    value::<Asked<'_>>();
+    value::<ProposedEvent>();
+    value::<Decision>();
+    value::<JudgedBy>();
+    value::<MakeKnock<'_>>();
+    value::<MakeLeave<'_>>();
+    value::<Mismatch>();
+    value::<Residence>();
+    value::<Named<Pdu<'_>>>();
+    value::<PolicyVerdict>();
+    value::<SendKnock<'_>>();
+    value::<SendLeave<'_>>();
+    value::<Errcode>();
+    value::<ErrorResponse>();
     error::<AuthorizeError>();
     error::<FormatError>();
     error::<IdError>();
     error::<JsonError>();
+    error::<NoAnswer>();
     error::<PduError>();
     error::<Rejection>();
     error::<ServerKeysError>();
     error::<SignError>();
     error::<SignatureError>();
     error::<TemplateError>();
+    error::<Dropped>();
+    error::<Failure>();
+    error::<NotTaken>();
+    error::<BadTemplate>();
+    error::<Refusal>();
+    error::<NoCreateEvent>();
     error::<UnknownRoomVersion>();
     proof::<FromFn<fn(&str, &str) -> Option<Pdu<'static>>>>();
     proof::<StateMap<Pdu<'_>>>();
@@ -82,7 +132,7 @@ fn values_errors_and_proofs() {
 fn messages() {
     let server = || "b.example".to_owned();
     let key_id = || "ed25519:1".to_owned();
-    let messages: [(&dyn Error, &str); 24] = [
+    let messages: [(&dyn Error, &str); 33] = [
         (&UnknownRoomVersion, "unknown room version"),
         (&IdError::Sigil('!'), "does not begin with `!`"),
         (&IdError::TooLong, "is longer than 255 bytes"),
@@ -113,6 +163,21 @@ fn messages() {
         (&SignError::KeyId { key_id: "x".to_owned() }, "the key ID `x` is not `ed25519:` and a version"),
         (&ServerKeysError::NotSigned, "no key of the document has signed it"),
         (&TemplateError::NoPrevEvents, "no previous events"),
+        (
+            &NoAnswer::OtherVersion { found: RoomVersion::V1 },
+            "the event was checked by room version 1, not by that of the knock",
+        ),
+        (&NoAnswer::OtherRoom, "the event is not of the room that was knocked on"),
+        (&NoAnswer::OtherUser, "the event is not the membership of the user who knocked"),
+        (&NoAnswer::ByTheKnocker, "the event was sent by the user who knocked"),
+        (&NoAnswer::NotAnInvite, "the event is not an invite"),
+        (&NoAnswer::NeitherLeaveNorBan, "the event is neither a leave nor a ban"),
+        (&NoAnswer::NotKnocking, "the knock is not the user's current membership"),
+        (&NoAnswer::KnockNotInAuthEvents, "the knock is not among the auth events"),
+        (
+            &NoAnswer::Origin { origin: server() },
+            "`b.example` is neither the server knocked through nor that of the event's sender",
+        ),
     ];
     for (error, message) in messages {
         assert_eq!(error.to_string(), message);

@@ -4,7 +4,7 @@
 #![expect(clippy::expect_used, reason = "a test that cannot be set up fails")]
 
 use matrix_knock::RoomVersion;
-use matrix_knock::event::{PduError, redact, reference_hash, room_id_of_create, without_event_id};
+use matrix_knock::event::{PduError, content_hash, redact, reference_hash, room_id_of_create, without_event_id};
 use matrix_knock::json::JsonErrorKind;
 use serde_json::{Map, Value, json};
 
@@ -190,4 +190,14 @@ fn notes_of_event_ids() {
     );
     let hash = reference_hash(RoomVersion::V10, r#"{"type":"X","depth":6,"content":{}}"#).map(|hash| hash.to_string());
     assert_eq!(hash.as_deref(), Ok("q/w7YUBP7NR3arNe5+SzZFtyE6qxaqfvoaOtbxaD6es"));
+}
+
+#[test]
+fn what_is_no_object_has_no_hash() {
+    for version in RoomVersion::ALL {
+        for text in ["[]", "1", "null", r#""{}""#] {
+            assert_eq!(content_hash(version, text), Err(PduError::NotAnObject), "{text}");
+            assert_eq!(reference_hash(version, text), Err(PduError::NotAnObject), "{text}");
+        }
+    }
 }

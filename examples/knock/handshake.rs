@@ -3,14 +3,16 @@
 use std::collections::BTreeMap;
 use std::error::Error;
 
-use matrix_knock::Ed25519;
 use matrix_knock::auth::Standing;
 use matrix_knock::event::{Event, Pdu};
+use matrix_knock::handshake::arrival::KnockRoomState;
+use matrix_knock::handshake::proposed::{Asked, Details, ProposedEvent};
 use matrix_knock::handshake::resident::{Decision, MakeKnock, Refusal, Residence, ResidentRoom};
 use matrix_knock::handshake::submission::{Named, PolicyVerdict, SendKnock};
 use matrix_knock::handshake::template::PrevEvent;
 use matrix_knock::id::{EventId, RoomId, ServerName, UserId};
 use matrix_knock::state::StateMap;
+use matrix_knock::{Ed25519, RoomVersion};
 use serde_json::value::RawValue;
 
 use crate::commands::{Answer, Line, keys, required, room_version, state};
@@ -73,6 +75,45 @@ pub(crate) fn send_knock(line: &Line<'_>) -> Answer {
         }
         Err(refusal) => Ok(refused(&refusal)),
     }
+}
+
+/// `template`: what a knocking server makes of an answer to `make_knock`.
+pub(crate) fn template(line: &Line<'_>) -> Answer {
+    let (room_id, user_id, server_name) = (text("room_id", line)?, text("user_id", line)?, text("server_name", line)?);
+    let room_id = RoomId::parse(&room_id).map_err(|error| format!("`room_id` {error}"))?;
+    let user_id = UserId::parse(&user_id).map_err(|error| format!("`user_id` {error}"))?;
+    let server_name = server("server_name", &server_name)?;
+    let versions: Vec<String> = parse("ver", line)?;
+    // Versions that are unknown here are none that could have been offered.
+    let offered: Vec<RoomVersion> = versions.iter().filter_map(|version| version.parse().ok()).collect();
+    let details = Details {
+        reason: optional("reason", line)?,
+        displayname: optional("displayname", line)?,
+        avatar_url: optional("avatar_url", line)?,
+    };
+    let now = parse("now", line)?;
+    let response = required("response", line)?.get();
+    match ProposedEvent::read(Asked::Knock(&offered), room_id, user_id, response) {
+        Ok(proposed) => Ok(format!(r#""ok":true,"event":{}"#, proposed.to_event(&details, server_name, now))),
+        Err(reason) => Ok(format!(r#""ok":false,"reason":{}"#, serde_json::to_string(&reason.to_string())?)),
+    }
+}
+
+/// `filter-state`: what of a `knock_room_state` may be shown to a client, and why not the rest.
+pub(crate) fn filter_state(line: &Line<'_>) -> Answer {
+    let version = room_version(line)?;
+    let room_id = text("room_id", line)?;
+    let room_id = RoomId::parse(&room_id).map_err(|error| format!("`room_id` {error}"))?;
+    let state = KnockRoomState::of_list(required("knock_room_state", line)?.get());
+    let arrival = state.verify(version, room_id, &keys(line)?, &Ed25519, u64::MAX);
+    let client: Vec<String> = arrival.shown().iter().map(ToString::to_string).collect();
+    let dropped = arrival
+        .dropped()
+        .map(|(index, reason)| {
+            Ok(format!(r#"{{"index":{index},"reason":{}}}"#, serde_json::to_string(&reason.to_string())?))
+        })
+        .collect::<Result<Vec<String>, serde_json::Error>>()?;
+    Ok(format!(r#""client":[{}],"dropped":[{}]"#, client.join(","), dropped.join(",")))
 }
 
 fn refused(refusal: &Refusal) -> String {

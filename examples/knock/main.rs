@@ -16,10 +16,14 @@ With one: reads JSON lines from standard input, writes one JSON line for each.
   event-id         room_version, event          -> its ID and hashes, and what a redaction leaves
   canonical        value, room_version (or not) -> the canonical form
   verify           room_version, event, keys    -> are format, signatures and hash right?
+  filter-state     room_version, room_id, user_id, knock_room_state, keys
+                                                -> what of it a client may be shown
   make-knock       room_version, room_id, user_id, origin, ver, state, prev_events, server_name, now
                                                 -> what a resident server answers
   send-knock       room_version, room_id, event_id, origin, body, state, auth_events, keys, server_name
                                                 -> what a resident server answers
+  template         room_id, user_id, ver, response, now, server_name, reason, displayname, avatar_url
+                                                -> what a knocking server makes of the answer to make_knock
   stripped-state   room_version, state, user_id -> what somebody outside the room is shown
 ";
 
@@ -31,8 +35,10 @@ fn main() -> ExitCode {
         ["event-id"] => answer(commands::event_id),
         ["canonical"] => answer(commands::canonical_json),
         ["verify"] => answer(commands::verify),
+        ["filter-state"] => answer(handshake::filter_state),
         ["make-knock"] => answer(handshake::make_knock),
         ["send-knock"] => answer(handshake::send_knock),
+        ["template"] => answer(handshake::template),
         ["stripped-state"] => answer(commands::stripped_state),
         ["help" | "--help" | "-h"] => {
             print!("{USAGE}");

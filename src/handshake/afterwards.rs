@@ -1,0 +1,298 @@
+//! What comes after a knock: who has to hear of the room's answer, and what an answer that arrives means to the knocker.
+//!
+//! Three questions, none of which changes anything:
+//!
+//! * The resident server asks [`must_also_reach`] which server has to get an event though it is not in the room.
+//! * The knocking server asks [`Knock::acceptance`] whether an invite is the answer to a knock. Everything but
+//!   [`Acceptance::msc4509_joins`] is in the specification.
+//! * It asks [`Knock::msc4233_denial`] whether to believe a leave or a ban that it cannot check, since it has no state of
+//!   the room. **Unstable**: the specification says nothing, [MSC4233] does (as of July 2026), and wants it switched off unless
+//!   an administrator switches it on.
+//!
+//! Retracting a knock is not in here, nor is anything about a room that the knocker's server is in: there, events are
+//! [authorized](crate::auth).
+//!
+//! <https://spec.matrix.org/v1.19/client-server-api/#knocking-on-rooms>
+//!
+//! [MSC4233]: https://github.com/matrix-org/matrix-spec-proposals/pull/4233
+
+use crate::auth::Authorized;
+use crate::event::content::MEMBER;
+use crate::event::content::member::{MemberContent, stored_membership};
+use crate::event::{Event, Membership, WholePdu};
+use crate::id::{EventId, RoomId, ServerName, UserId};
+use crate::json::Field;
+use crate::room_version::RoomVersion;
+use crate::state::RoomState;
+
+/// A server that an event has to reach, whether it is in the room or not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct MustReach<'e> {
+    /// The server of the user whose membership changes.
+    pub server: ServerName<'e>,
+    /// Why, and so by which way.
+    pub reason: Reason,
+}
+
+/// Why an event has to reach a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// The user is invited; if the user was knocking, the knock is accepted. Before anybody else gets the event, it goes as
+    /// a request [`PUT /invite`] and comes back with the signature of that server.
+    ///
+    /// [`PUT /invite`]: https://spec.matrix.org/v1.19/server-server-api/#put_matrixfederationv2inviteroomideventid
+    Invited,
+    /// The knock is declined, with or without a ban. In a transaction. Unstable:
+    /// [MSC4233](https://github.com/matrix-org/matrix-spec-proposals/pull/4233).
+    KnockDenied,
+    /// The invite is taken back, with or without a ban. In a transaction. The specification is silent; Synapse sends a
+    /// leave in this way (a ban not, though the user would look at a dead invite all the same).
+    InviteRevoked,
+    /// The user was joined until now. In a transaction; the server is among the room's in the state before the event, and
+    /// stands in here for hosts that go by the state after it.
+    Removed,
+}
+
+/// The server that must get one of our events though it may not be in the room: that of the user whose membership
+/// changes.
+///
+/// `before` is the state before the event, `own` the name of this server. It comes beside the servers that are in the room,
+/// and may be one of them. None for:
+///
+/// * users of our own server, and what users of other servers send: theirs see to it;
+/// * what users do about themselves;
+/// * a ban, a leave or an unban of somebody who is neither in the room nor asking nor asked in. Nobody waits for it, and nobody
+///   outside the room could believe it.
+///
+/// <https://spec.matrix.org/v1.19/server-server-api/#inviting-to-a-room>
+#[must_use]
+pub fn must_also_reach<'e, E: Event + ?Sized>(
+    event: &Authorized<'e, E>,
+    before: &(impl RoomState + ?Sized),
+    own: ServerName<'_>,
+) -> Option<MustReach<'e>> {
+    let (sender, target) = (event.event().sender(), event.event().state_key()?);
+    // A state key that is no user ID has no server to reach.
+    let server = UserId::parse(target).ok()?.server_name();
+    if UserId::parse(sender).ok()?.server_name() != own || server == own {
+        return None;
+    }
+    // A membership that is none of the five is as good as none.
+    let before = before.event(MEMBER, target).and_then(|member| stored_membership(member.content()).ok().flatten());
+    Some(MustReach { server, reason: reason(before.unwrap_or(Membership::Leave), event.membership())? })
+}
+
+/// Why another user's server has to hear of a change by one of our users.
+const fn reason(before: Membership, after: Membership) -> Option<Reason> {
+    match (before, after) {
+        (_, Membership::Invite) => Some(Reason::Invited),
+        (Membership::Knock, Membership::Leave | Membership::Ban) => Some(Reason::KnockDenied),
+        (Membership::Invite, Membership::Leave | Membership::Ban) => Some(Reason::InviteRevoked),
+        (Membership::Join, Membership::Leave | Membership::Ban) => Some(Reason::Removed),
+        (Membership::Leave | Membership::Ban, Membership::Leave | Membership::Ban) => None,
+        // Only users themselves do that.
+        (_, Membership::Join | Membership::Knock) => None,
+    }
+}
+
+/// A knock that this server has sent for one of its users, as far as an answer has to be compared with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Knock<'a> {
+    /// The room.
+    pub room_id: RoomId<'a>,
+    /// Who knocks.
+    pub user_id: UserId<'a>,
+    /// The ID of the latest knock: a repeated one takes the place of those before it.
+    pub event_id: EventId<'a>,
+    /// The room version by whose rules the knock was made.
+    pub version: RoomVersion,
+    /// The event that is the user's membership in the room now, as this server knows it. Another than `event_id` means that
+    /// the knock is over: retracted, answered.
+    pub current: Option<EventId<'a>>,
+    /// The server that answered `send_knock` with status 200, if it was remembered.
+    pub through: Option<ServerName<'a>>,
+}
+
+/// How an invite answers a knock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Acceptance {
+    /// The knock is among the invite's `auth_events`, and the inviter's server has signed that: who invites has seen the
+    /// knock.
+    LinkedByAuthEvents,
+    /// It is an invite to the room that was knocked on, which is enough to count as the acceptance. It may have crossed the
+    /// knock on the way, or is a third-party invite, of which nobody knows who sent it.
+    MerelyInvited,
+}
+
+impl Acceptance {
+    /// Whether [MSC4509] has the server join the room for the user at once, without asking. Unstable. (The
+    /// specification leaves every server free to do so after any acceptance.)
+    ///
+    /// Only with a link: the sender of the invite is then shown to the user's clients as the one who let the user in, whose room
+    /// keys they take.
+    ///
+    /// [MSC4509]: https://github.com/matrix-org/matrix-spec-proposals/pull/4509
+    #[must_use]
+    pub const fn msc4509_joins(self) -> bool {
+        match self {
+            Self::LinkedByAuthEvents => true,
+            Self::MerelyInvited => false,
+        }
+    }
+}
+
+/// A denial of a knock that is believed without having been authorized. Unstable:
+/// [MSC4233](https://github.com/matrix-org/matrix-spec-proposals/pull/4233).
+///
+/// To be stored as the user's membership, marked as out of band. The room may see it otherwise: nobody has checked
+/// that the sender has the power. So it must never keep the user from knocking again; of a ban, the end may not reach
+/// this server either.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Msc4233Denial {
+    /// The knock is declined: `leave`.
+    Declined,
+    /// The knock is declined and the user banned: `ban`.
+    Banned,
+}
+
+/// Why an event is not the answer to a knock, or not one to believe.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NoAnswer {
+    /// The event was checked by the rules of another room version than the knock's.
+    #[error("the event was checked by room version {found}, not by that of the knock")]
+    OtherVersion {
+        /// The version that it was checked by.
+        found: RoomVersion,
+    },
+    /// The event is of another room.
+    #[error("the event is not of the room that was knocked on")]
+    OtherRoom,
+    /// The event is not the membership of the user who knocked: of another type, or with another state key.
+    #[error("the event is not the membership of the user who knocked")]
+    OtherUser,
+    /// The user who knocked has sent it: a retraction, not an answer.
+    #[error("the event was sent by the user who knocked")]
+    ByTheKnocker,
+    /// The event is not an invite. From [`Knock::acceptance`].
+    #[error("the event is not an invite")]
+    NotAnInvite,
+    /// The event is neither a leave nor a ban. From [`Knock::msc4233_denial`].
+    #[error("the event is neither a leave nor a ban")]
+    NeitherLeaveNorBan,
+    /// The knock is over: the user's membership is another event now. MSC4233's first condition.
+    #[error("the knock is not the user's current membership")]
+    NotKnocking,
+    /// Whoever made the event may never have seen the knock. MSC4233's second condition.
+    #[error("the knock is not among the auth events")]
+    KnockNotInAuthEvents,
+    /// The server that sent the event has no part in this. MSC4233's third condition.
+    #[error("`{origin}` is neither the server knocked through nor that of the event's sender")]
+    Origin {
+        /// The server that sent it.
+        origin: String,
+    },
+}
+
+impl Knock<'_> {
+    /// What an invite means to the knock. While the knock is pending, every invite of the user to the room is its
+    /// acceptance.
+    ///
+    /// The invite has to be [whole](WholePdu): signed as it must be. That its sender may invite, or is in the room at all,
+    /// nobody outside the room can tell; a join shows it. The room version that comes with an invite is its sender's
+    /// word, so it is compared with the knock's.
+    ///
+    /// <https://spec.matrix.org/v1.19/client-server-api/#knocking-on-rooms>,
+    /// <https://spec.matrix.org/v1.19/server-server-api/#inviting-to-a-room>
+    ///
+    /// # Errors
+    ///
+    /// [`NoAnswer`], by the first of these that it is: [`OtherVersion`](NoAnswer::OtherVersion),
+    /// [`OtherRoom`](NoAnswer::OtherRoom), [`OtherUser`](NoAnswer::OtherUser), [`ByTheKnocker`](NoAnswer::ByTheKnocker),
+    /// [`NotAnInvite`](NoAnswer::NotAnInvite), [`NotKnocking`](NoAnswer::NotKnocking).
+    pub fn acceptance(&self, invite: &WholePdu<'_>) -> Result<Acceptance, NoAnswer> {
+        match self.answered_with(invite)? {
+            Some(Membership::Invite) => {}
+            _ => return Err(NoAnswer::NotAnInvite),
+        }
+        self.check_pending()?;
+        // Of a third-party invite the sender's server need not have signed anything: anybody could name the knock.
+        let is_linked = self.is_auth_event_of(invite) && is_signed_by_its_sender(invite);
+        Ok(if is_linked { Acceptance::LinkedByAuthEvents } else { Acceptance::MerelyInvited })
+    }
+
+    /// Whether a leave or a ban is to be believed that comes from a room which this server is not in. Unstable: [MSC4233].
+    ///
+    /// `origin` is the server whose authenticated request has brought the event. To be believed, it has to be whole (so its
+    /// sender's server has signed it) and to meet three conditions:
+    ///
+    /// 1. The knock is the user's current membership.
+    /// 2. The knock is among the event's `auth_events`: who made it has seen the knock. Nobody outside the room gets to know
+    ///    the knock's ID.
+    /// 3. It comes from the server that was knocked through, or from its sender's own.
+    ///
+    /// What remains is that a server in the room can make up a denial. The room does not notice, and the user may knock again.
+    ///
+    /// [MSC4233]: https://github.com/matrix-org/matrix-spec-proposals/pull/4233
+    ///
+    /// # Errors
+    ///
+    /// [`NoAnswer`], by the first of these that it is: [`OtherVersion`](NoAnswer::OtherVersion),
+    /// [`OtherRoom`](NoAnswer::OtherRoom), [`OtherUser`](NoAnswer::OtherUser), [`ByTheKnocker`](NoAnswer::ByTheKnocker),
+    /// [`NeitherLeaveNorBan`](NoAnswer::NeitherLeaveNorBan); then the conditions: [`NotKnocking`](NoAnswer::NotKnocking),
+    /// [`KnockNotInAuthEvents`](NoAnswer::KnockNotInAuthEvents), [`Origin`](NoAnswer::Origin).
+    pub fn msc4233_denial(&self, event: &WholePdu<'_>, origin: ServerName<'_>) -> Result<Msc4233Denial, NoAnswer> {
+        let denial = match self.answered_with(event)? {
+            Some(Membership::Leave) => Msc4233Denial::Declined,
+            Some(Membership::Ban) => Msc4233Denial::Banned,
+            _ => return Err(NoAnswer::NeitherLeaveNorBan),
+        };
+        self.check_pending()?;
+        if !self.is_auth_event_of(event) {
+            return Err(NoAnswer::KnockNotInAuthEvents);
+        }
+        if self.through != Some(origin) && sender_server(event) != Some(origin) {
+            return Err(NoAnswer::Origin { origin: origin.as_str().to_owned() });
+        }
+        Ok(denial)
+    }
+
+    /// What another user has made of the knocker's membership; none if that is malformed.
+    fn answered_with(&self, event: &WholePdu<'_>) -> Result<Option<Membership>, NoAnswer> {
+        let pdu = event.pdu();
+        if event.signed().version() != self.version {
+            return Err(NoAnswer::OtherVersion { found: event.signed().version() });
+        }
+        if pdu.room_id() != Some(self.room_id.as_str()) {
+            return Err(NoAnswer::OtherRoom);
+        }
+        if pdu.event_type() != MEMBER || pdu.state_key() != Some(self.user_id.as_str()) {
+            return Err(NoAnswer::OtherUser);
+        }
+        if pdu.sender() == self.user_id.as_str() {
+            return Err(NoAnswer::ByTheKnocker);
+        }
+        Ok(match MemberContent::read(pdu.content()).map(|content| content.membership) {
+            Ok(Field::Is(membership)) => membership,
+            Ok(Field::Missing | Field::Malformed) | Err(_) => None,
+        })
+    }
+
+    fn check_pending(&self) -> Result<(), NoAnswer> {
+        if self.current == Some(self.event_id) { Ok(()) } else { Err(NoAnswer::NotKnocking) }
+    }
+
+    /// Events that change a user's membership name the one before it: the link to what they answer.
+    ///
+    /// <https://spec.matrix.org/v1.19/server-server-api/#auth-events-selection>
+    fn is_auth_event_of(&self, event: &WholePdu<'_>) -> bool {
+        event.signed().formatted().auth_events().any(|id| id == self.event_id.as_str())
+    }
+}
+
+fn sender_server<'e>(event: &'e WholePdu<'_>) -> Option<ServerName<'e>> {
+    UserId::parse(event.pdu().sender()).ok().map(UserId::server_name)
+}
+
+fn is_signed_by_its_sender(event: &WholePdu<'_>) -> bool {
+    sender_server(event).is_some_and(|server| event.signed().signed_by().any(|name| name == server.as_str()))
+}
