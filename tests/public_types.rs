@@ -19,7 +19,9 @@ use matrix_knock::handshake::knocking::{
     Start, Ticket, Want,
 };
 use matrix_knock::handshake::proposed::{Asked, BadTemplate, ProposedEvent};
-use matrix_knock::handshake::resident::{Decision, JudgedBy, MakeKnock, MakeLeave, Mismatch, Refusal, Residence};
+use matrix_knock::handshake::resident::{
+    Decision, JudgedBy, LocalError, MakeKnock, MakeLeave, Mismatch, Refusal, Residence,
+};
 use matrix_knock::handshake::submission::{Named, NoCreateEvent, PolicyVerdict, SendKnock, SendLeave};
 use matrix_knock::handshake::template::{PrevEvent, Template, TemplateError};
 use matrix_knock::id::{EventId, IdError, RoomAlias, RoomId, ServerName, UserId};
@@ -117,6 +119,7 @@ fn values_errors_and_proofs() {
     error::<TemplateError>();
     error::<Dropped>();
     error::<Failure>();
+    error::<LocalError>();
     error::<NotTaken>();
     error::<BadTemplate>();
     error::<Refusal>();
