@@ -41,12 +41,12 @@ fn state_events(key: &Ed25519Key) -> Vec<String> {
     ];
     let server = ServerName::parse("a.example:8448").unwrap();
     let mut events = Vec::new();
-    for (depth, (event_type, state_key, content)) in contents.into_iter().enumerate() {
+    for (depth, (event_type, state_key, content)) in (1_u32..).zip(contents) {
         let prev_events = previous.as_ref().map(|id| format!(r#""{id}""#)).unwrap_or_default();
         let text = format!(
             r#"{{"auth_events":[],"content":{content},"depth":{},"origin_server_ts":{NOW},"prev_events":[{prev_events}],
             "room_id":"{ROOM}","sender":"@alice:a.example:8448","state_key":"{state_key}","type":"{event_type}"}}"#,
-            depth + 1
+            depth
         );
         let signed = sign_event(VERSION, &text, server, key).unwrap();
         previous = Some(signed.event_id().to_owned());
