@@ -203,7 +203,8 @@ impl Resident<'_> {
             "make_leave" => {
                 let asked = MakeLeave { user_id: &last, origin }.check(room)?;
                 let after = knock.as_ref().and_then(Event::event_id).and_then(|id| EventId::parse(id).ok());
-                let last = after.map_or(self.last, |event_id| PrevEvent { event_id, depth: self.last.depth.saturating_add(1) });
+                let last = after
+                    .map_or(self.last, |event_id| PrevEvent { event_id, depth: self.last.depth.saturating_add(1) });
                 let template = asked.decide(Decision::Admit)?.template(&[last], self.now);
                 Ok(template.map_or_else(host, |template| (200, template.to_response())))
             }
@@ -232,16 +233,12 @@ impl Resident<'_> {
         &'s self,
         ids: impl Iterator<Item = &'i str>,
         knock: Option<&'s Pdu<'s>>,
-    ) -> Vec<Named<&'s dyn Event>> {
+    ) -> Vec<Named<&'s Pdu<'s>>> {
         let known = ["m.room.create", "m.room.power_levels", "m.room.join_rules"];
         let recorded = known.map(|event_type| self.room.state.event(event_type, ""));
-        ids.filter_map(|id| {
-            let events = recorded.iter().flatten().map(|event| -> &'s dyn Event { *event });
-            let mut events = events.chain(knock.map(|event| -> &'s dyn Event { event }));
-            events.find(|event| event.event_id() == Some(id))
-        })
-        .map(|event| Named { event, standing: Standing::Accepted })
-        .collect()
+        ids.filter_map(|id| recorded.into_iter().flatten().chain(knock).find(|event| event.event_id() == Some(id)))
+            .map(|event| Named { event, standing: Standing::Accepted })
+            .collect()
     }
 }
 
