@@ -56,6 +56,7 @@ pub mod json;
 pub mod room_version;
 pub mod state;
 pub mod stripped_state;
+pub mod sync;
 
 #[cfg(feature = "ed25519")]
 pub use event::Ed25519;

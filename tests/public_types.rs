@@ -29,6 +29,7 @@ use matrix_knock::json::{CanonicalDialect, JsonError, JsonErrorKind};
 use matrix_knock::room_version::{EventIdFormat, RoomVersion, RoomVersionRules, UnknownRoomVersion};
 use matrix_knock::state::{FromFn, StateMap};
 use matrix_knock::stripped_state::StrippedEvent;
+use matrix_knock::sync::{KnockSection, KnockedRoom, MemberEventKey, ReadRoom, Section, SectionError};
 
 fn value<T: Send + Sync + Debug + Clone + PartialEq>() {}
 
@@ -78,6 +79,11 @@ fn values_errors_and_proofs() {
     value::<VerifiedPdu<'_>>();
     value::<VerifyKey>();
     value::<WholePdu<'_>>();
+    value::<KnockSection>();
+    value::<KnockedRoom>();
+    value::<MemberEventKey>();
+    value::<ReadRoom>();
+    value::<Section>();
     value::<Arrival>();
     value::<KnockRoomState>();
     value::<Details>();
@@ -114,6 +120,7 @@ fn values_errors_and_proofs() {
     error::<PduError>();
     error::<Rejection>();
     error::<ServerKeysError>();
+    error::<SectionError>();
     error::<SignError>();
     error::<SignatureError>();
     error::<TemplateError>();
