@@ -24,5 +24,7 @@ mod room;
 mod stage;
 #[path = "handshake_properties/stored.rs"]
 mod stored;
+#[path = "handshake_properties/tampered.rs"]
+mod tampered;
 #[path = "handshake_properties/templates.rs"]
 mod templates;

@@ -64,6 +64,12 @@ fn steps() -> impl Strategy<Value = Step> {
     ]
 }
 
+/// Knocks that a server took without a word, which seldom come about by chance.
+fn beginnings() -> impl Strategy<Value = Vec<Step>> {
+    let lost = [Step::Honest, Step::Honest, Step::Lost(None)];
+    prop_oneof![3 => Just(Vec::new()), 1 => refusals().prop_map(move |then| [&lost[..], &[then]].concat())]
+}
+
 fn details() -> impl Strategy<Value = Details> {
     let text = prop_oneof![
         6 => Just(None),
@@ -87,7 +93,7 @@ fn plays() -> impl Strategy<Value = Play> {
         (select(vec![V7, V8, V10, V11, V12]), prop_oneof![3 => Just(false), 1 => Just(true)]),
         prop_oneof![20 => vec(name, 1..7), 1 => many],
         (versions, details(), prop_oneof![8 => Just(NOW), 1 => Just(0), 1 => Just(u64::MAX)]),
-        vec(steps(), 0..25),
+        (beginnings(), vec(steps(), 0..25)).prop_map(|(first, then)| [first, then].concat()),
         prop_oneof![Just(Step::Honest), Just(Step::Silent), Just(Step::Lost(None))],
     )
         .prop_map(|((version, is_leave), servers, (versions, details, now), steps, rest)| Play {

@@ -193,7 +193,7 @@ fn each_is_refused_by_its_name() {
         (String::new(), "unexpected end of JSON at byte 0".to_owned()),
         ("<html>".to_owned(), "unexpected character at byte 0".to_owned()),
         (format!("{whole}{whole}"), format!("characters after the JSON value at byte {}", whole.len())),
-        (whole.replacen('{', r#"{"event":{},"#, 1), "duplicate key in an object at byte 12".to_owned()),
+        (whole.replacen('{', r#"{"event":{},"#, 1), String::new()),
         (whole.replacen("\"content\":{", "\"content\":{\"membership\":\"join\",", 1), String::new()),
         (whole.replacen("\"knock\"", "\"knock\\ud800\"", 1), String::new()),
         (whole.replacen("\"depth\":", "\"x\":1e999,\"depth\":", 1), String::new()),
@@ -282,6 +282,7 @@ fn check(room: &Room, purpose: Purpose<'_>, text: &str) -> Option<String> {
     let machine = match purpose {
         Purpose::Knock(offered) => start(room, &["c.example"], offered, &details),
         Purpose::Leave(_) => {
+            assert_eq!(proposed.is_ok(), matches!(expected, Now::Sign(_)), "{text}");
             return proposed.ok().map(|it| it.to_event(&details, ServerName::parse(HOME).unwrap(), NOW));
         }
     };
