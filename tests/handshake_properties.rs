@@ -12,6 +12,8 @@
     reason = "what is off fails the test"
 )]
 
+#[path = "handshake_properties/bounds.rs"]
+mod bounds;
 #[path = "handshake_properties/hostile.rs"]
 mod hostile;
 #[path = "handshake_properties/machine.rs"]
