@@ -24,6 +24,8 @@ mod model;
 mod room;
 #[path = "handshake_properties/stage.rs"]
 mod stage;
+#[path = "handshake_properties/states.rs"]
+mod states;
 #[path = "handshake_properties/stored.rs"]
 mod stored;
 #[path = "handshake_properties/tampered.rs"]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use allocation_counter::{AllocationInfo, measure};
 use matrix_knock::event::{FormatError, MAX_EVENT_TEXT_BYTES, PduError};
-use matrix_knock::handshake::arrival::{Dropped, KnockRoomState, MAX_ANSWER_BYTES, MAX_ENTRIES, MAX_ENTRY_BYTES};
+use matrix_knock::handshake::arrival::{MAX_ANSWER_BYTES, MAX_ENTRIES, MAX_ENTRY_BYTES};
 use matrix_knock::handshake::knocking::{Details, Reply, Want};
 use matrix_knock::handshake::proposed::{Asked, BadTemplate, MAX_TEMPLATE_BYTES, ProposedEvent};
 use matrix_knock::handshake::resident::Refusal;
@@ -72,7 +72,7 @@ fn answers_to_send_knock() {
     let (shown, dropped) = arrive("8 MiB of the same create event", &many, 300_000, 10_000);
     assert_eq!((shown, shown + dropped), (1, MAX_ANSWER_BYTES / (create.len() + 1) - 1));
 
-    // Too long: nothing of it is read.
+    // Too long, or too deep: nothing of it is taken. What is allocated is the pending knock.
     let large = body(&vec![create.as_str(); MEGABYTES_100 / create.len()]);
     assert!(large.len() >= MEGABYTES_100);
     assert_eq!(arrive("100 MB of create events", &large, 4_000, 40), (0, 0));
@@ -94,7 +94,7 @@ fn answers_to_send_knock() {
     // The largest that are looked at: 100 entries of 64 KB each.
     let signed = with_signatures(create, 650);
     assert!((60_000..MAX_ENTRY_BYTES).contains(&signed.len()), "{}", signed.len());
-    assert_eq!(arrive("an entry of 64 KB of signatures", &body(&[&signed]), 400_000, 2_000), (1, 0));
+    assert_eq!(arrive("an entry of 64 KB of signatures", &body(&[&signed]), 400_000, 2_500), (1, 0));
     let all = body(&vec![signed.as_str(); MAX_ENTRIES]);
     assert_eq!(arrive("100 entries of 64 KB of signatures", &all, 7_500_000, 150_000), (1, 99));
     let too_large = body(&[&with_signatures(create, 1000), create]);
@@ -105,36 +105,6 @@ fn answers_to_send_knock() {
 fn with_signatures(event: &str, count: usize) -> String {
     let more: Vec<_> = (0..count).map(|number| format!(r#""ed25519:x{number}":"{}","#, "A".repeat(80))).collect();
     event.replacen(&format!(r#""{KEY_ID}":"#), &format!(r#"{}"{KEY_ID}":"#, more.concat()), 1)
-}
-
-#[test]
-fn reasons_by_their_name() {
-    let room = Room::new(VERSION);
-    let create = &room.events[0].1;
-    let deep = format!("{}{}", "[".repeat(129), "]".repeat(129));
-    let events = [
-        with_signatures(create, 1000),
-        create.replacen(r#""content":{"#, &format!(r#""content":{{"x":{},"#, "[".repeat(120) + &"]".repeat(120)), 1),
-        create.replacen(RESIDENT, "c.example", 1),
-    ];
-    let list = format!("[{}]", [events.join(","), vec!["{}"; 200].join(",")].join(","));
-    let state = KnockRoomState::of_list(&list);
-    assert_eq!(state.len(), 203);
-    let arrival = state.verify(VERSION, room.room_id(), &keys, &Ed25519, NOW);
-    let dropped: Vec<_> = arrival.dropped().map(|(position, reason)| (position, reason.clone())).collect();
-    let bytes = with_signatures(create, 1000).len();
-    assert_eq!(dropped[0], (0, Dropped::Format(FormatError::Pdu(PduError::TooLarge { bytes }))));
-    // Within the 128 levels, but not what was hashed.
-    assert!(matches!(dropped[1], (1, Dropped::ContentHash | Dropped::Signature(_))), "{:?}", dropped[1]);
-    assert!(matches!(dropped[2], (2, Dropped::ContentHash | Dropped::Signature(_))), "{:?}", dropped[2]);
-    assert_eq!(dropped[3], (3, Dropped::Format(FormatError::Pdu(PduError::Missing("type")))));
-    assert_eq!(dropped[99].0, 99);
-    assert!(
-        dropped[100..].iter().zip(100..).all(|((position, reason), at)| *position == at && *reason == Dropped::Beyond)
-    );
-    assert_eq!(dropped.len(), 203);
-    // Deeper than that is no JSON that is looked at, and with it the whole list.
-    assert!(KnockRoomState::of_list(&format!("[{create},{deep}]")).is_empty());
 }
 
 #[test]
@@ -154,7 +124,7 @@ fn answers_to_make_knock() {
     assert_eq!(one_string.len(), MAX_TEMPLATE_BYTES);
     assert!(read("a template of 128 KB in one string", &one_string, 300_000, 50).is_ok());
     let escapes = filled("x", format!(r#""{}""#, r"\u0001".repeat(rest / 6 - 1)));
-    assert!(read("a template of 128 KB in escapes", &escapes, 600_000, 50).is_ok());
+    assert!(read("a template of 128 KB in escapes", &escapes, 600_000, 45_000).is_ok());
     let empty = filled("x", format!("[{}0]", "[],".repeat(rest / 3 - 1)));
     assert!(read("a template of 128 KB of lists", &empty, 300_000, 50).is_ok());
     let members: Vec<_> = (0..rest / 13).map(|number| format!(r#""{number:08}":0"#)).collect();
@@ -175,7 +145,7 @@ fn answers_to_make_knock() {
     let bytes = deep.len();
     assert_eq!(read("a template of 10^6 lists in each other", &deep, 0, 0), Err(BadTemplate::TooLarge { bytes }));
 
-    // Errors are looked at no longer than 64 KB.
+    // Errors are looked at no longer than 64 KB: what is allocated is the next request.
     for status in [400, 403, 429, 500] {
         let Machine::Knock(mut machine) = start(&room, &[RESIDENT, "c.example"], &[VERSION], &Details::default())
         else {
@@ -184,7 +154,7 @@ fn answers_to_make_knock() {
         let body =
             format!(r#"{{"errcode":"M_INCOMPATIBLE_ROOM_VERSION","room_version":"{}"}}"#, "9".repeat(MEGABYTES_100));
         let ticket = machine.want().0;
-        within(&format!("an error {status} of 100 MB"), 0, 0, || {
+        within(&format!("an error {status} of 100 MB"), 500, 40, || {
             machine.reply(ticket, Reply::Response { status, body: &body }, NOW).unwrap();
         });
         assert!(machine.outcome().is_none());
@@ -209,10 +179,10 @@ fn bodies_of_send_knock() {
     assert_eq!(send("an honest knock", whole, 20_000, 100), Ok(()));
 
     let signed = with_signatures(whole, 650);
-    assert_eq!(send("a knock of 64 KB of signatures", &signed, 400_000, 1_500), Ok(()));
-    let short: Vec<_> = (0..3_000).map(|number| format!(r#""ed25519:{number}x":"","#)).collect();
-    let short = whole.replacen(&format!(r#""{KEY_ID}":"#), &format!(r#"{}"{KEY_ID}":"#, short[..900].concat()), 1);
-    assert_eq!(send("a knock of 900 empty signatures", &short, 400_000, 2_000), Ok(()));
+    assert_eq!(send("a knock of 64 KB of signatures", &signed, 400_000, 2_500), Ok(()));
+    let short: Vec<_> = (0..900).map(|number| format!(r#""ed25519:{number}x":"","#)).collect();
+    let short = whole.replacen(&format!(r#""{KEY_ID}":"#), &format!(r#"{}"{KEY_ID}":"#, short.concat()), 1);
+    assert_eq!(send("a knock of 900 empty signatures", &short, 400_000, 3_000), Ok(()));
 
     let too_large = |body: &str| Err(Refusal::Format(FormatError::Pdu(PduError::TooLarge { bytes: body.len() })));
     let signed = with_signatures(whole, 100_000);
