@@ -141,7 +141,7 @@ impl Exchange<'_> {
             403 => Failure::Forbidden,
             404 => Failure::NotFound,
             429 => {
-                let retry_after_ms = error(body).and_then(|body| body["retry_after_ms"].as_u64());
+                let retry_after_ms = error(body).and_then(|body| body.get("retry_after_ms")?.as_u64());
                 Failure::RateLimited { retry_after_ms }
             }
             _ => Failure::NoAnswer,
@@ -150,8 +150,9 @@ impl Exchange<'_> {
 
     fn other_version(&self, body: &str) -> Option<String> {
         let Purpose::Knock(offered) = self.purpose else { return None };
-        let body = error(body).filter(|body| body["errcode"] == "M_INCOMPATIBLE_ROOM_VERSION")?;
-        let named = body["room_version"].as_str().filter(|named| named.len() <= 255)?;
+        let body = error(body)?;
+        body.get("errcode").filter(|errcode| *errcode == "M_INCOMPATIBLE_ROOM_VERSION")?;
+        let named = body.get("room_version")?.as_str().filter(|named| named.len() <= 255)?;
         offered.iter().all(|version| version.as_str() != named).then(|| named.to_owned())
     }
 
@@ -271,9 +272,37 @@ pub(crate) fn canon(value: &Value) -> String {
     }
 }
 
-/// An error body, if it is one of a length that is looked at.
-fn error(body: &str) -> Option<Value> {
-    strict(body).filter(|value| body.len() <= 65_536 && value.is_object())
+/// An error body, if it is one of a length that is looked at: of what stands twice there is nothing in it.
+fn error(body: &str) -> Option<BTreeMap<String, Value>> {
+    let Members(members) = serde_json::from_str(body).ok().filter(|_| body.len() <= 65_536)?;
+    let is_once = |key: &str| members.iter().filter(|(other, _)| other == key).count() == 1;
+    Some(members.iter().filter(|(key, _)| is_once(key)).cloned().collect())
+}
+
+struct Members(Vec<(String, Value)>);
+
+impl<'de> Deserialize<'de> for Members {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(MembersVisitor)
+    }
+}
+
+struct MembersVisitor;
+
+impl<'de> Visitor<'de> for MembersVisitor {
+    type Value = Members;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Members, A::Error> {
+        let mut all = Vec::new();
+        while let Some(member) = members.next_entry()? {
+            all.push(member);
+        }
+        Ok(Members(all))
+    }
 }
 
 /// JSON without keys that stand twice.

@@ -2,7 +2,7 @@
 //! but the place in the room.
 
 use matrix_knock::RoomVersion;
-use matrix_knock::handshake::knocking::{Details, Reply, Want};
+use matrix_knock::handshake::knocking::{Details, Failure, Reply, Want};
 use matrix_knock::handshake::proposed::{Asked, BadTemplate, MAX_TEMPLATE_BYTES, ProposedEvent};
 use matrix_knock::id::{ServerName, UserId};
 use matrix_knock::json::{CanonicalDialect, canonical};
@@ -161,9 +161,17 @@ fn each_is_refused_by_its_name() {
         ));
     }
     let standard = ID.replace('A', "+");
-    for id in
-        ["", "$", "$event:a.example", "AAAA", &ID[..43], &format!("{ID}A"), &format!("{ID}="), &standard, "$\u{0}"]
-    {
+    for id in [
+        "",
+        "$",
+        "$event:a.example",
+        "AAAA",
+        &ID.replacen('A', "", 1),
+        &format!("{ID}A"),
+        &format!("{ID}="),
+        &standard,
+        "$\u{0}",
+    ] {
         cases.push((
             with(&room, "/event/prev_events", json!([id])),
             EventId("prev_events"),
@@ -221,6 +229,47 @@ fn each_is_refused_by_its_name() {
         assert!(
             matches!(machine.want().1, Want::Request(request) if request.server == "d.example" && request.method == "GET")
         );
+    }
+}
+
+/// What another server says in an error is passed on only where it says it beyond doubt.
+#[test]
+fn errors_by_their_body() {
+    use Failure::{IncompatibleRoomVersion, NoAnswer, RateLimited};
+    let room = Room::new(RoomVersion::V10);
+    let other = || IncompatibleRoomVersion { room_version: "x".to_owned() };
+    let limited = |retry_after_ms| RateLimited { retry_after_ms };
+    let incompatible = r#"{"errcode":"M_INCOMPATIBLE_ROOM_VERSION","error":"no","room_version":"x"}"#;
+    for (status, body, expected) in [
+        (400, incompatible.to_owned(), other()),
+        (400, incompatible.replace("x", r"\u0078"), other()),
+        (400, incompatible.replace("\"x\"", "\"10\""), NoAnswer),
+        (400, incompatible.replace("\"x\"", "10"), NoAnswer),
+        (400, incompatible.replace('x', &"x".repeat(256)), NoAnswer),
+        (400, incompatible.replace("M_INC", "M_UNC"), NoAnswer),
+        (400, incompatible.replace('}', r#","room_version":"x"}"#), NoAnswer),
+        (400, incompatible.replace("no", &"x".repeat(65_536)), NoAnswer),
+        (400, format!("{incompatible} {incompatible}"), NoAnswer),
+        (400, format!("[{incompatible}]"), NoAnswer),
+        (400, String::new(), NoAnswer),
+        (401, incompatible.to_owned(), NoAnswer),
+        (403, incompatible.to_owned(), Failure::Forbidden),
+        (404, "<html>".to_owned(), Failure::NotFound),
+        (429, r#"{"errcode":"M_LIMIT_EXCEEDED","retry_after_ms":7}"#.to_owned(), limited(Some(7))),
+        (429, r#"{"errcode":"M_LIMIT_EXCEEDED","retry_after_ms":7}>"#.to_owned(), limited(None)),
+        (429, r#"{"retry_after_ms":-7}"#.to_owned(), limited(None)),
+        (429, r#"{"retry_after_ms":7.0}"#.to_owned(), limited(None)),
+        (429, r#"{"retry_after_ms":"7"}"#.to_owned(), limited(None)),
+        (500, incompatible.to_owned(), NoAnswer),
+        (301, String::new(), NoAnswer),
+    ] {
+        let Machine::Knock(mut machine) = start(&room, &["c.example"], &OFFERED, &Details::default()) else {
+            panic!("a knock");
+        };
+        let ticket = machine.want().0;
+        machine.reply(ticket, Reply::Response { status, body: &body }, NOW).unwrap();
+        let failed = machine.outcome().unwrap().unwrap_err();
+        assert_eq!((failed.failure, failed.perhaps), (expected, None), "{status} {body}");
     }
 }
 
