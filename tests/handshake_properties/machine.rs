@@ -72,8 +72,8 @@ fn beginnings() -> impl Strategy<Value = Vec<Step>> {
 
 fn details() -> impl Strategy<Value = Details> {
     let text = prop_oneof![
-        6 => Just(None),
-        6 => "[\\PC\u{0}-\u{1f}\"\\\\]{0,8}".prop_map(Some),
+        20 => Just(None),
+        20 => "[\\PC\u{0}-\u{1f}\"\\\\]{0,8}".prop_map(Some),
         1 => (65_000..66_000_usize).prop_map(|length| Some("x".repeat(length))),
         1 => (20_000..66_000_usize).prop_map(|length| Some("\u{1}".repeat(length / 6))),
     ];
@@ -132,7 +132,7 @@ fn play(play: &Play) -> String {
         details = Details { reason: details.reason, ..Details::default() };
         servers = asked([taken.server()].into_iter().chain(names.iter().copied()));
         let machine = Retracting::start(&taken, &names, details.reason.as_deref()).unwrap();
-        (Machine::Leave(machine), Purpose::Leave(play.version))
+        (Machine::Leave(Box::new(machine)), Purpose::Leave(play.version))
     } else {
         match knock(&room, &names, &play.versions, &details) {
             Start::Remote(machine) => (Machine::Knock(machine), Purpose::Knock(&versions)),

@@ -22,7 +22,7 @@ use crate::stored::resumed;
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Machine {
     Knock(Box<Knocking>),
-    Leave(Retracting),
+    Leave(Box<Retracting>),
 }
 
 impl Machine {
