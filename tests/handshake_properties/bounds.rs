@@ -35,7 +35,7 @@ fn within<T>(what: &str, bytes: u64, count: u64, work: impl FnOnce() -> T) -> T 
     result.unwrap()
 }
 
-/// The answer with entries in it: what a machine does with it until it has ended. How many are shown, and how many are not.
+/// What a machine does with an answer until it has ended: how many entries are shown, and how many are not.
 fn arrive(what: &str, body: &str, bytes: u64, count: u64) -> (usize, usize) {
     let room = Room::new(VERSION);
     let Machine::Knock(mut machine) = start(&room, &[RESIDENT], &[VERSION], &Details::default()) else {

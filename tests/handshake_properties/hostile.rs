@@ -18,11 +18,12 @@ pub(crate) enum Change {
     AsText,
 }
 
-const KEYS: &str = "event room_version type sender state_key room_id content membership auth_events prev_events depth origin \
-    origin_server_ts hashes signatures unsigned reason displayname avatar_url join_authorised_via_users_server third_party_invite \
-    event_id redacts is_admin knock_room_state errcode retry_after_ms";
+const KEYS: &str = "event room_version type sender state_key room_id content membership auth_events prev_events depth \
+    origin origin_server_ts hashes signatures unsigned reason displayname avatar_url join_authorised_via_users_server \
+    third_party_invite event_id redacts is_admin knock_room_state errcode retry_after_ms";
 const VALUES: &str = "knock leave join invite ban @kay:b.example @alice:a.example b.example m.room.member m.room.create \
-    !room:a.example 7 10 11 12 6 $AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA $BBBB+BBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBB";
+    !room:a.example 7 10 11 12 6 $AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA \
+    $BBBB+BBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBB";
 
 pub(crate) fn keys() -> impl Strategy<Value = String> {
     prop_oneof![4 => select(KEYS.split_whitespace().collect::<Vec<_>>()).prop_map(str::to_owned), 1 => "\\PC{0,4}"]

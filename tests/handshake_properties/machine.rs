@@ -1,4 +1,5 @@
-//! The knocking server's machines, driven by hosts and servers that do anything in any order, beside a model that knows no states.
+//! The knocking server's machines, driven by hosts and servers that do anything in any order, beside a model that knows
+//! no states.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -178,7 +179,7 @@ fn nothing_is_lost(stage: &Stage, now: &Now) {
 
 #[test]
 fn whatever_is_answered() {
-    let cases = ProptestConfig::default().cases.max(2000);
+    let cases = ProptestConfig::default().cases.max(1000);
     let config = ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() };
     let ends = RefCell::new(BTreeMap::<String, usize>::new());
     TestRunner::new(config)

@@ -1,5 +1,5 @@
-//! What has to come of an exchange, told from all that was answered so far: written from the specification's text and the design, by
-//! other means than the crate's own. It knows no states: it looks at the whole history each time.
+//! What has to come of an exchange, told from all that was answered so far: written from the specification's text and the
+//! design, by other means than the crate's own. It knows no states: it looks at the whole history each time.
 
 use std::collections::BTreeMap;
 use std::fmt;

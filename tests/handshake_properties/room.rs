@@ -83,7 +83,7 @@ impl Room {
         RoomId::parse(&self.id).unwrap()
     }
 
-    /// The same room on the verge of more: the events are looked up by their last one.
+    /// All its events as its state: of two with the same type and state key the last counts.
     pub(crate) fn state(&self) -> Vec<Pdu<'_>> {
         self.events.iter().map(|(id, text)| Pdu::parse(text).unwrap().with_event_id(id.as_str())).collect()
     }

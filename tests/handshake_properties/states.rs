@@ -1,5 +1,5 @@
-//! Hostile `knock_room_state`: each entry that is not as its server made it is dropped by the name of what is wrong with it, and
-//! whatever is shown was said by the room's servers.
+//! Hostile `knock_room_state`: each entry that is not as its server made it is dropped by the name of what is wrong with
+//! it, and whatever is shown was said by the room's servers.
 
 use matrix_knock::event::{FormatError, Pdu, PduError, SignatureError, sign_event};
 use matrix_knock::handshake::arrival::{Arrival, Dropped, KnockRoomState, MAX_ENTRIES};
@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use serde_json::{Value, json};
 
-use crate::hostile::{Hostile, changed, changes, hostile};
+use crate::hostile::{changed, changes, hostile};
 use crate::room::{KEY_ID, NOW, RESIDENT, Room, key, keys};
 use crate::stored::resumed;
 
@@ -147,7 +147,7 @@ fn entries_that_are_no_json_of_events() {
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: ProptestConfig::default().cases.max(2000), failure_persistence: None, ..ProptestConfig::default()
+        cases: ProptestConfig::default().cases.max(1000), failure_persistence: None, ..ProptestConfig::default()
     })]
 
     /// One thing changed in an event: it is dropped, or is shown as it was.
@@ -166,16 +166,16 @@ proptest! {
 
     /// Whatever comes: what is shown was said.
     #[test]
-    fn whole_answers(version in select(RoomVersion::ALL[6..].to_vec()), hostile in hostile(), twice in any::<bool>()) {
+    fn whole_answers(version in select(RoomVersion::ALL[6..].to_vec()), hostile in hostile()) {
         let room = Room::new(version);
         let honest: Vec<Value> = room.events.iter().map(|(_, text)| text.parse().unwrap()).collect();
         let body = hostile.body(&json!({ "knock_room_state": honest }).to_string());
-        let body = if twice { Hostile::Changed(Vec::new()).body(&body) } else { body };
         let state = KnockRoomState::of_answer(&body);
         prop_assert!(state.wanted_keys(version).values().all(|ids| ids.len() <= 800));
         let arrival = state.verify(version, room.room_id(), &keys, &Ed25519, NOW);
         prop_assert_eq!(arrival.shown().len() + arrival.dropped().count(), state.len());
-        let said: Vec<_> = room.events.iter().filter_map(|(_, text)| StrippedEvent::of(&Pdu::parse(text).unwrap())).collect();
+        let said = room.events.iter().filter_map(|(_, text)| StrippedEvent::of(&Pdu::parse(text).unwrap()));
+        let said: Vec<_> = said.collect();
         for (position, shown) in arrival.shown().iter().enumerate() {
             prop_assert!(said.contains(shown), "{}", shown);
             prop_assert!(!arrival.shown()[..position].contains(shown), "{}", shown);

@@ -1,5 +1,5 @@
-//! Signed knocks that were tampered with, as far as they can be judged without the room's state: each is refused by the name of what is
-//! wrong with it, and those that are as they should be pass.
+//! Signed knocks that were tampered with, as far as they can be judged without the room's state: each is refused by the
+//! name of what is wrong with it, and those that are as they should be pass.
 //!
 //! What the recording server said to them is no oracle here: it took some of them.
 

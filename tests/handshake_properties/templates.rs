@@ -1,5 +1,5 @@
-//! Hostile answers to `make_knock`: each kind of them is refused by its name, and what is not refused changes nothing of what is signed
-//! but the place in the room.
+//! Hostile answers to `make_knock`: each kind of them is refused by its name, and what is not refused changes nothing of
+//! what is signed but the place in the room.
 
 use matrix_knock::RoomVersion;
 use matrix_knock::handshake::knocking::{Details, Failure, Reply, Want};
@@ -349,11 +349,13 @@ fn check(room: &Room, purpose: Purpose<'_>, text: &str) -> Option<String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases.max(4000), failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: ProptestConfig::default().cases.max(2000), failure_persistence: None, ..ProptestConfig::default()
+    })]
 
     /// One thing changed: it is refused, or the event to sign is the same but for the place in the room.
     #[test]
-    fn one_change(version in select(vec![RoomVersion::V7, RoomVersion::V10, RoomVersion::V11, RoomVersion::V12]), change in changes()) {
+    fn one_change(version in select(RoomVersion::ALL[6..].to_vec()), change in changes()) {
         let offered = &RoomVersion::ALL[6..];
         let room = Room::new(version);
         let honest = good(&room);
@@ -367,7 +369,9 @@ proptest! {
 
     /// Whatever comes: it is refused, or the event to sign is the same but for the place in the room.
     #[test]
-    fn many_changes(version in select(vec![RoomVersion::V10, RoomVersion::V12]), hostile in hostile(), is_leave in any::<bool>()) {
+    fn many_changes(
+        version in select(vec![RoomVersion::V10, RoomVersion::V12]), hostile in hostile(), is_leave in any::<bool>(),
+    ) {
         let mut room = Room::new(version);
         let honest = if is_leave {
             pending(&mut room);
@@ -375,13 +379,13 @@ proptest! {
         } else {
             good(&room).to_string()
         };
-        let purpose = if is_leave { Purpose::Leave(version) } else { Purpose::Knock(&OFFERED) };
+        let purpose = if is_leave { Purpose::Leave(version) } else { Purpose::Knock(&RoomVersion::ALL[6..]) };
         let text = hostile.body(&honest);
         if let Some(event) = check(&room, purpose, &text) {
             prop_assert!(strict(&text).is_some());
             let own = own_part(&event);
-            let kept = own["content"].as_object().unwrap().keys().all(|key| ["membership", "reason", "displayname"].contains(&key.as_str()));
-            prop_assert!(kept);
+            let mut kept = own["content"].as_object().unwrap().keys();
+            prop_assert!(kept.all(|key| ["membership", "reason", "displayname"].contains(&key.as_str())));
             prop_assert_eq!(&own["sender"], KAY);
             prop_assert_eq!(&own["room_id"], &room.id);
             prop_assert_eq!(own.as_object().unwrap().len(), 7);
