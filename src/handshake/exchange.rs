@@ -416,7 +416,7 @@ impl ErrorBody {
             }
             Ok(())
         });
-        if read.is_err() {
+        if read.and_then(|()| reader.end()).is_err() {
             return Self::default();
         }
         let text = |field: Field<Str<'_>>| match field {

@@ -436,7 +436,11 @@ fn push_char(out: &mut String, character: char) {
         '\n' => out.push_str("\\n"),
         '\u{c}' => out.push_str("\\f"),
         '\r' => out.push_str("\\r"),
-        '\0'..'\u{20}' => out.push_str(&format!("\\u{:04x}", u32::from(character))),
+        '\0'..'\u{20}' => {
+            // Without a string in between: a hostile text may have thousands of them.
+            out.push_str(if character < '\u{10}' { "\\u000" } else { "\\u001" });
+            out.extend(char::from_digit(u32::from(character) & 0xF, 16));
+        }
         _ => out.push(character),
     }
 }
