@@ -111,7 +111,8 @@ impl Exchange<'_> {
                 Some((200, _)) => {
                     return Now::Accepted { server: name, event_id: event.event_id, text, version };
                 }
-                Some((status @ 400..=499, body)) => ended = Some(Self::refusal(*status, body)),
+                // A timeout on the way says nothing of the server behind it.
+                Some((status @ 400..=499, body)) if *status != 408 => ended = Some(Self::refusal(*status, body)),
                 _ => {
                     perhaps = perhaps.or(Some((name, event.event_id.clone())));
                     server += 1;
