@@ -192,7 +192,7 @@ fn bodies_of_send_knock() {
     let deep = format!("{}{}", r#"{"a":"#.repeat(1_000_000), "}".repeat(1_000_000));
     assert_eq!(send("10^6 objects in each other", &deep, 0, 0), too_large(&deep));
     let deep = format!("{}{}", "[".repeat(150_000), "]".repeat(150_000));
-    let refusal = send("150,000 lists in each other", &deep, 400_000, 5).unwrap_err();
+    let refusal = send("150,000 lists in each other", &deep, 1_000, 10).unwrap_err();
     let Refusal::Format(FormatError::Pdu(PduError::Json(error))) = refusal else { panic!("{refusal}") };
     assert_eq!(error.kind(), JsonErrorKind::TooDeep);
 
