@@ -37,7 +37,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::{Event, content};
+use crate::event::{Event, Pdu, PduError, content};
 use crate::id::UserId;
 use crate::json::{CanonicalDialect, canonical, push_string};
 use crate::state::RoomState;
@@ -56,6 +56,53 @@ pub const TYPES: [&str; 7] = [
 /// The events that tell what a room is, whole: the create event first, then the others that the room has.
 pub fn events<S: RoomState + ?Sized>(state: &S) -> impl Iterator<Item = S::Event<'_>> {
     TYPES.into_iter().filter_map(|event_type| state.event(event_type, ""))
+}
+
+/// [`events`] of a state that is no look-up but a pile of JSON texts, in any order: what a host has on disk. One pass, and hardly any text
+/// is parsed: what is chosen has an empty state key, and most events of a large room have nothing empty in them.
+///
+/// The texts are the host's own, as for [`Pdu::parse_stored`]. Of two for the same type the last counts.
+///
+/// # Errors
+///
+/// [`PduError`] of the first text that had to be parsed and is no event. (Those that need not be are not looked at so closely.)
+///
+/// # Examples
+///
+/// ```
+/// use matrix_knock::event::Pdu;
+/// use matrix_knock::stripped_state;
+///
+/// let texts = [
+///     r#"{"content":{"membership":"join"},"sender":"@a:b","state_key":"@a:b","type":"m.room.member"}"#,
+///     r#"{"content":{},"sender":"@a:b","state_key":"","type":"m.room.cr\u0065ate"}"#,
+/// ];
+/// let found = stripped_state::in_texts(texts)?;
+/// assert_eq!(found.iter().map(Pdu::text).collect::<Vec<_>>(), [texts[1]]);
+/// # Ok::<(), matrix_knock::event::PduError>(())
+/// ```
+pub fn in_texts<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<Vec<Pdu<'a>>, PduError> {
+    let mut found: [Option<Pdu<'a>>; TYPES.len()] = Default::default();
+    for text in texts {
+        if !may_be_chosen(text) {
+            continue;
+        }
+        let event = Pdu::parse_stored(text)?;
+        let chosen =
+            TYPES.into_iter().position(|name| event.event_type() == name).filter(|_| event.state_key() == Some(""));
+        if let Some(slot) = chosen.and_then(|position| found.get_mut(position)) {
+            *slot = Some(event);
+        }
+    }
+    Ok(found.into_iter().flatten().collect())
+}
+
+/// Whether the text of an event may be one of those that are chosen; false for nearly all that are not.
+fn may_be_chosen(text: &str) -> bool {
+    // In canonical form the type stands last, so that for the many members a look at the end will do: quotes that are not escaped
+    // and the last brace of all make this the last property of the event itself.
+    // For all others: an empty string is two quotes in a row, in whatever way the rest is written.
+    !text.ends_with(r#","type":"m.room.member"}"#) && text.contains(r#""""#)
 }
 
 /// The same for a client: four keys each. The member event of the user who asks comes last, if the state has one.
@@ -131,7 +178,6 @@ impl fmt::Display for StrippedEvent {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::Pdu;
     use crate::state::StateMap;
 
     fn event(event_type: &str, state_key: &str, content: &str) -> String {
@@ -170,6 +216,30 @@ mod tests {
         let other = UserId::parse("@c:d").unwrap();
         assert_eq!(for_client(&state, other), for_client(&state, user)[..7]);
         assert_eq!(for_client(&StateMap::<&Pdu<'_>>::new(), user), []);
+    }
+
+    /// However the texts are written, the pile gives what the look-up gives.
+    #[test]
+    fn from_a_pile_of_texts() {
+        let member = r#"{"content":{"displayname":"","membership":"join"},"sender":"@a:b","state_key":"@a:b","type":"m.room.member"}"#;
+        let mut texts: Vec<String> = TYPES.iter().rev().map(|name| event(name, "", "{}")).collect();
+        texts.push(event("m.room.n\\u0061me", "", r#"{"name":"last"}"#));
+        texts.push(event("m.room.name", "decoy", r#"{"name":""}"#));
+        texts.push(event("m.room.power_levels", "", "{}"));
+        texts.push(member.to_owned());
+        texts.push(r#"{"type":"m.room.topic","content":{},"sender":"@a:b","state_key" : "" }"#.to_owned());
+        texts.push(
+            r#"{"content":{"x":",\"type\":\"m.room.member\"}"},"sender":"","state_key":"","type":"m.room.avatar"}"#
+                .to_owned(),
+        );
+        let state: StateMap<Pdu<'_>> = texts.iter().map(|text| Pdu::parse(text).unwrap()).collect();
+        let looked_up: Vec<&str> = events(&state).map(|event| event.text()).collect();
+        let found = in_texts(texts.iter().map(String::as_str)).unwrap();
+        assert_eq!(found.iter().map(Pdu::text).collect::<Vec<_>>(), looked_up);
+        assert_eq!(found.len(), TYPES.len());
+        assert_eq!(in_texts([r#"{"a":""}"#]), Err(PduError::Missing("type")));
+        assert_eq!(in_texts([r#"{"a":1}"#, ""]), Ok(Vec::new()));
+        assert!(!may_be_chosen(member) && may_be_chosen(&texts[0]) && !may_be_chosen("{}"));
     }
 
     #[test]
