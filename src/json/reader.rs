@@ -233,6 +233,41 @@ impl<'a> Reader<'a> {
         Ok(self.since(start))
     }
 
+    /// Reads over one value and gives its text, which may turn out to be no JSON: only strings and brackets are looked at, as
+    /// far as it takes to find its end. For values that stand beside others, which are not to suffer for it.
+    pub(crate) fn skip_unread(&mut self) -> Result<&'a str, JsonError> {
+        self.space();
+        let start = self.at;
+        let mut open = 0_usize;
+        loop {
+            match self.peek() {
+                None => return Err(self.error(JsonErrorKind::UnexpectedEnd)),
+                Some(b',' | b'}' | b']') if open == 0 => return Ok(self.since(start).trim_end()),
+                Some(b'"') => self.pass_quoted(),
+                Some(byte) => {
+                    match byte {
+                        b'{' | b'[' => open += 1,
+                        b'}' | b']' => open -= 1,
+                        _ => {}
+                    }
+                    self.at += 1;
+                }
+            }
+        }
+    }
+
+    /// Reads over what stands between two quotes, whatever it is.
+    fn pass_quoted(&mut self) {
+        self.at += 1;
+        while let Some(byte) = self.peek() {
+            // What is escaped is one byte that is read over with the backslash; of a longer character the rest is none of these.
+            self.at += if byte == b'\\' { 2 } else { 1 };
+            if byte == b'"' {
+                return;
+            }
+        }
+    }
+
     /// Reads over a value of this kind, which comes next.
     fn pass(&mut self, kind: Kind) -> Result<(), JsonError> {
         match kind {
