@@ -158,12 +158,30 @@ impl ErrorResponse {
     }
 
     /// There is such an endpoint, but not with this method: 405 instead of the usual 404 of [`Errcode::Unrecognized`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use matrix_knock::error::{Errcode, ErrorResponse};
+    ///
+    /// let response = ErrorResponse::method_not_allowed();
+    /// assert_eq!((response.status(), response.errcode()), (405, Errcode::Unrecognized));
+    /// ```
     #[must_use]
     pub const fn method_not_allowed() -> Self {
         Self::with_status(405, Errcode::Unrecognized, "No such method here")
     }
 
     /// A query that is too long: 414 instead of the usual 413 of [`Errcode::TooLarge`], which is for bodies.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use matrix_knock::error::{Errcode, ErrorResponse};
+    ///
+    /// let response = ErrorResponse::uri_too_long();
+    /// assert_eq!((response.status(), response.errcode()), (414, Errcode::TooLarge));
+    /// ```
     #[must_use]
     pub const fn uri_too_long() -> Self {
         Self::with_status(414, Errcode::TooLarge, "The query is too long")

@@ -112,6 +112,20 @@ impl KnockRequest {
     /// # Errors
     ///
     /// [`RequestError::ReasonTooLong`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use matrix_knock::client::{KnockRequest, MAX_REASON_BYTES};
+    /// use matrix_knock::id::RoomIdOrAlias;
+    ///
+    /// let room = RoomIdOrAlias::parse("!room:a.example")?;
+    /// let knock = KnockRequest::new(room, ["b.example", "no server", "b.example"], Some("Hello?"))?;
+    /// assert_eq!(knock.via(), ["b.example"]);
+    /// assert_eq!(knock.to_http().body, r#"{"reason":"Hello?"}"#);
+    /// assert!(KnockRequest::new(room, [], Some(&"a".repeat(MAX_REASON_BYTES + 1))).is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn new<'s>(
         room_id_or_alias: RoomIdOrAlias<'_>,
         via: impl IntoIterator<Item = &'s str>,
