@@ -15,6 +15,7 @@ pub mod arrival;
 mod exchange;
 pub mod knocking;
 pub mod proposed;
+mod refusal;
 pub mod resident;
 pub mod submission;
 pub mod template;

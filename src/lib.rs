@@ -58,6 +58,7 @@ pub mod json;
 pub mod room_version;
 pub mod state;
 pub mod stripped_state;
+pub mod sync;
 mod uri;
 
 #[cfg(feature = "ed25519")]

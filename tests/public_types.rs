@@ -22,7 +22,9 @@ use matrix_knock::handshake::knocking::{
     Start, Ticket, Want,
 };
 use matrix_knock::handshake::proposed::{Asked, BadTemplate, ProposedEvent};
-use matrix_knock::handshake::resident::{Decision, JudgedBy, MakeKnock, MakeLeave, Mismatch, Refusal, Residence};
+use matrix_knock::handshake::resident::{
+    Decision, JudgedBy, LocalError, MakeKnock, MakeLeave, Mismatch, Refusal, Residence,
+};
 use matrix_knock::handshake::submission::{Named, NoCreateEvent, PolicyVerdict, SendKnock, SendLeave};
 use matrix_knock::handshake::template::{PrevEvent, Template, TemplateError};
 use matrix_knock::id::{EventId, IdError, RoomAlias, RoomId, RoomIdOrAlias, ServerName, UserId};
@@ -30,6 +32,7 @@ use matrix_knock::json::{CanonicalDialect, JsonError, JsonErrorKind};
 use matrix_knock::room_version::{EventIdFormat, RoomVersion, RoomVersionRules, UnknownRoomVersion};
 use matrix_knock::state::{FromFn, StateMap};
 use matrix_knock::stripped_state::StrippedEvent;
+use matrix_knock::sync::{KnockSection, KnockedRoom, MemberEventKey, ReadRoom, Section, SectionError};
 
 fn value<T: Send + Sync + Debug + Clone + PartialEq>() {}
 
@@ -79,6 +82,11 @@ fn values_errors_and_proofs() {
     value::<VerifiedPdu<'_>>();
     value::<VerifyKey>();
     value::<WholePdu<'_>>();
+    value::<KnockSection>();
+    value::<KnockedRoom>();
+    value::<MemberEventKey>();
+    value::<ReadRoom>();
+    value::<Section>();
     value::<Arrival>();
     value::<KnockRoomState>();
     value::<Details>();
@@ -126,11 +134,13 @@ fn values_errors_and_proofs() {
     error::<PduError>();
     error::<Rejection>();
     error::<ServerKeysError>();
+    error::<SectionError>();
     error::<SignError>();
     error::<SignatureError>();
     error::<TemplateError>();
     error::<Dropped>();
     error::<Failure>();
+    error::<LocalError>();
     error::<NotTaken>();
     error::<BadTemplate>();
     error::<Refusal>();

@@ -1,5 +1,6 @@
 //! The tool: without a command it walks over a recorded room; with one it answers JSON lines.
 
+mod between_servers;
 mod client;
 mod commands;
 mod handshake;

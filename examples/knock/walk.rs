@@ -3,19 +3,20 @@
 use std::error::Error;
 use std::io::{self, Write};
 
-use matrix_knock::auth::{Rejection, authorize, may};
-use matrix_knock::event::{
-    Ed25519Key, Event, FormatError, KeyValidity, Keys, Membership, Pdu, Proposal, Sign, VerifiedPdu, VerifyKey,
-    sign_event,
-};
-use matrix_knock::handshake::template::{PrevEvent, Template};
+use matrix_knock::auth::{Rejection, may};
+use matrix_knock::event::{Ed25519Key, Event, KeyValidity, Membership, Pdu, Proposal, VerifyKey};
+use matrix_knock::handshake::knocking::{Details, Retracted};
+use matrix_knock::handshake::resident::{Refusal, Residence, ResidentRoom};
+use matrix_knock::handshake::submission::SendKnock;
+use matrix_knock::handshake::template::PrevEvent;
 use matrix_knock::id::{EventId, RoomId, UserId};
 use matrix_knock::state::{FromFn, RoomState, StateMap};
-use matrix_knock::stripped_state;
-use matrix_knock::{Ed25519, RoomVersion};
+use matrix_knock::{Ed25519, RoomVersion, stripped_state};
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
+
+use crate::between_servers::{self, Knocker, Resident};
 
 const RECORDING: &str = include_str!("room.json");
 
@@ -70,9 +71,8 @@ pub(crate) fn walk(out: &mut impl Write) -> io::Result<()> {
     walk.who_may_knock(out)?;
     walk.under_other_join_rules(out)?;
     walk.who_may_answer(out)?;
-    walk.what_a_knocker_gets(out)?;
-    walk.what_is_signed(out)?;
-    walk.what_a_knocker_is_shown(out)
+    walk.what_a_knocker_is_shown(out)?;
+    walk.the_handshake(out)
 }
 
 impl<'a> Walk<'a> {
@@ -154,78 +154,60 @@ impl<'a> Walk<'a> {
         writeln!(out, "  {:<8} ({:<6})  {KNOCKER}: {verdict}", "retract", retract.membership)
     }
 
-    fn template(&self) -> io::Result<Template> {
-        let user = UserId::parse(OUTSIDER).map_err(io::Error::other)?;
-        Template::knock(self.version, self.room_id, user, &self.state, &[self.last], NOW).map_err(io::Error::other)
-    }
+    /// The whole handshake: both ends, a fake clock, real signatures.
+    fn the_handshake(&self, out: &mut impl Write) -> io::Result<()> {
+        let user_id = UserId::parse(OUTSIDER).map_err(io::Error::other)?;
+        let knocker = Knocker { user_id, key: Ed25519Key::from_seed("ed25519:walk", &[7; 32]) };
+        let room = ResidentRoom {
+            room_id: self.room_id,
+            version: self.version,
+            residence: Residence::Joined,
+            state: &self.state,
+        };
+        let resident = Resident { room, last: self.last, now: NOW };
+        let details = Details { reason: Some("Let me in, please".to_owned()), ..Details::default() };
 
-    fn what_a_knocker_gets(&self, out: &mut impl Write) -> io::Result<()> {
-        heading(out, &format!("The template that the server of {OUTSIDER} gets (make_knock)"))?;
-        let template = self.template()?;
-        let event: Value = serde_json::from_str(&template.to_event())?;
-        writeln!(out, "  {:<17} {}", "room_version", template.version())?;
+        heading(out, &format!("{OUTSIDER} knocks: what the two servers say to each other"))?;
+        let pending = between_servers::knock(&resident, &knocker, &details, out)?;
+        writeln!(out, "\n  pending at {}, room version {}:", pending.server(), pending.version())?;
+        writeln!(out, "  {}", pending.event_id())?;
+        let event: Value = serde_json::from_str(pending.event())?;
         for (key, value) in event.as_object().into_iter().flatten() {
             match value.as_array() {
-                None => writeln!(out, "  {key:<17} {}", plain(value))?,
+                None => writeln!(out, "    {key:<17} {}", shortened(&plain(value)))?,
                 Some(events) => {
                     for (position, event) in events.iter().enumerate() {
                         let key = if position == 0 { key.as_str() } else { "" };
-                        writeln!(out, "  {key:<17} {}  {}", plain(event), self.name_of(&plain(event)))?;
+                        writeln!(out, "    {key:<17} {}  {}", plain(event), self.name_of(&plain(event)))?;
                     }
                 }
             }
         }
-        Ok(())
-    }
-
-    /// The knocking server fills the template in and signs it; the resident one verifies what it gets.
-    fn what_is_signed(&self, out: &mut impl Write) -> io::Result<()> {
-        heading(out, &format!("The knock that the server of {OUTSIDER} signs, and what the other one makes of it"))?;
-        let mut event: Value = serde_json::from_str(&self.template()?.to_event())?;
-        if let Some(content) = event.pointer_mut("/content").and_then(Value::as_object_mut) {
-            content.insert("reason".to_owned(), "Let me in, please".into());
-        }
-        let server = UserId::parse(OUTSIDER).map_err(io::Error::other)?.server_name();
-        let key = Ed25519Key::from_seed("ed25519:walk", &[7; 32]);
-        let signed = sign_event(self.version, &event.to_string(), server, &key).map_err(io::Error::other)?;
-        let sent: Value = serde_json::from_str(signed.text())?;
-        writeln!(out, "  {:<17} {}", "event ID", signed.event_id())?;
-        for (name, pointer) in [("content hash", "/hashes/sha256"), ("signature", "/signatures/hs3.test/ed25519:walk")]
-        {
-            let value = sent.pointer(pointer).map_or_else(String::new, plain);
-            writeln!(out, "  {name:<17} {}", shortened(&value))?;
+        writeln!(out, "\n  what the client is shown of it:")?;
+        for event in pending.knock_state() {
+            writeln!(out, "    {:<22} {}", event.event_type(), shortened(event.content()))?;
         }
 
-        let keys = |asked: &str, key_id: &str| {
-            (asked == server.as_str() && key_id == key.key_id())
-                .then(|| VerifyKey { public_key: key.public_key(), validity: KeyValidity::Until(NOW) })
-        };
+        heading(out, "Had somebody changed the knock on its way")?;
         for (what, text) in [
-            ("as it was sent", signed.text().to_owned()),
-            ("another reason", signed.text().replace("please", "now")),
-            ("another depth", signed.text().replace(r#""depth":2"#, r#""depth":3"#)),
-            ("no depth", signed.text().replace(r#""depth""#, r#""height""#)),
+            ("another reason", pending.event().replace("please", "now")),
+            ("another depth", pending.event().replace(r#""depth":2"#, r#""depth":3"#)),
+            ("no depth", pending.event().replace(r#""depth""#, r#""height""#)),
+            ("of another user", pending.event().replace("@nia", "@mia")),
         ] {
-            writeln!(out, "  {what:<17} {}", self.verified(&text, &keys))?;
+            let request = SendKnock { event_id: pending.event_id(), origin: user_id.server_name(), body: &text };
+            let keys = |_: &str, _: &str| {
+                Some(VerifyKey { public_key: knocker.key.public_key(), validity: KeyValidity::Until(NOW) })
+            };
+            let verified = request.check(Some(&room)).and_then(|received| received.verify(&keys, &Ed25519, NOW));
+            let told = verified.map_or_else(|refusal| told(&refusal), |_| "accepted".to_owned());
+            writeln!(out, "  {what:<17} {told}")?;
         }
-        Ok(())
-    }
 
-    /// What a resident server makes of an event that it gets.
-    fn verified(&self, text: &str, keys: &impl Keys) -> String {
-        let verified = Pdu::parse(text)
-            .map_err(FormatError::from)
-            .and_then(|pdu| pdu.check_format(self.version))
-            .map_err(|error| error.to_string())
-            .and_then(|pdu| pdu.check_signatures(keys, &Ed25519, NOW).map_err(|error| error.to_string()))
-            .and_then(|pdu| pdu.check_hash().map_err(|error| error.to_string()));
-        match verified {
-            Ok(VerifiedPdu::Whole(whole)) => match authorize(self.version, whole.pdu(), &self.state, &Ed25519) {
-                Ok(_) => "verified and allowed".to_owned(),
-                Err(error) => format!("verified and refused: {error}"),
-            },
-            Ok(VerifiedPdu::Redacted(_)) => "content hash mismatch: only a redacted copy could be believed".to_owned(),
-            Err(error) => format!("dropped: {error}"),
+        heading(out, &format!("{OUTSIDER} takes the knock back"))?;
+        match between_servers::retract(&resident, &knocker, &pending, out)? {
+            Retracted::InRoom { server, event_id } => writeln!(out, "\n  left by way of {server}: {event_id}"),
+            Retracted::LocallyOnly { failure } => writeln!(out, "\n  left, but only here: {failure}"),
         }
     }
 
@@ -262,6 +244,11 @@ fn heading(out: &mut impl Write, heading: &str) -> io::Result<()> {
 
 fn verdict(refused: Option<Rejection>) -> String {
     refused.map_or_else(|| "yes".to_owned(), |refused| format!("no, rule {}: {}", refused.number(), refused.reason()))
+}
+
+fn told(refusal: &Refusal) -> String {
+    let response = refusal.to_response();
+    format!("{} {}: {refusal}", response.status(), response.errcode())
 }
 
 fn text_in(event: &Pdu<'_>, key: &str) -> String {

@@ -66,6 +66,7 @@ impl<'a> Fields<'a> {
             }
             Ok(())
         })?;
+        reader.end()?;
         Ok(fields)
     }
 }
@@ -102,6 +103,7 @@ mod tests {
             "[]",
             "{",
             r#"{"errcode":"M_FORBIDDEN""#,
+            r#"{"errcode":"M_FORBIDDEN"}}"#,
             r#"{"errcode":1,"error":null,"room_version":7,"retry_after_ms":"1"}"#,
             r#"{"errcode":"a","errcode":"a"}"#,
             r#"{"retry_after_ms":-1}"#,

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use super::content::{CREATE, read_object_field};
 use super::hash::{Sha256Hash, event_id_of};
 use super::pdu::Pdu;
-use super::redaction::essential;
+use super::redaction::essential_of;
 use super::signature::each_signature;
 use super::{Event, PduError};
 use crate::id::{EventId, IdError, MAX_ID_BYTES, RoomId, UserId};
@@ -99,20 +99,20 @@ impl<'a> Pdu<'a> {
     ///
     /// [`FormatError`], by the first thing that is wrong.
     pub fn check_format(self, version: RoomVersion) -> Result<FormattedPdu<'a>, FormatError> {
-        let bytes = self.canonical_bytes(version)?;
+        let (pdu, bytes) = self.canonicalized(version)?;
         if bytes > MAX_EVENT_BYTES {
             return Err(FormatError::TooLarge { bytes });
         }
-        let links = Links::read(self.text(), version)?;
-        check_ids(&self, version)?;
-        let essential = essential(version, self.text())?;
+        let links = Links::read(&pdu, version)?;
+        check_ids(&pdu, version)?;
+        let essential = essential_of(version, &pdu)?;
         let pdu = match version.rules().event_ids {
-            EventIdFormat::InBody => self,
+            EventIdFormat::InBody => pdu,
             EventIdFormat::StandardHash | EventIdFormat::UrlSafeHash => {
-                self.with_event_id(event_id_of(version, &Sha256Hash::of(&essential)))
+                pdu.with_event_id(event_id_of(version, &Sha256Hash::of_text(&essential)))
             }
         };
-        Ok(FormattedPdu { pdu, version, links, essential: essential.into_text() })
+        Ok(FormattedPdu { pdu, version, links, essential })
     }
 }
 
@@ -186,7 +186,7 @@ impl<'a> FormattedPdu<'a> {
 }
 
 impl<'a> Links<'a> {
-    fn read(text: &'a str, version: RoomVersion) -> Result<Self, FormatError> {
+    fn read(pdu: &Pdu<'a>, version: RoomVersion) -> Result<Self, FormatError> {
         let mut auth_events = Field::Missing;
         let mut prev_events = Field::Missing;
         let mut depth = Field::Missing;
@@ -196,25 +196,21 @@ impl<'a> Links<'a> {
         let mut content = Field::Missing;
         let mut unsigned = Field::Missing;
         let mut has_event_id = false;
-        let mut reader = Reader::new(text);
-        reader.object(|key, reader| {
+        for (key, value) in pdu.members() {
+            let reader = &mut Reader::new(value);
             match &*key.text() {
                 "auth_events" => auth_events.put(references(reader, version)?),
                 "prev_events" => prev_events.put(references(reader, version)?),
                 "depth" => depth.put(reader.integer_field()?),
                 "origin_server_ts" => origin_server_ts.put(reader.integer_field()?),
                 "hashes" => sha256.put(hashes(reader)?),
-                "signatures" => signatures.put(signature_map(reader)?),
-                "content" => content.put(object(reader)?),
-                "unsigned" => unsigned.put(object(reader)?),
-                "event_id" => {
-                    has_event_id = true;
-                    reader.skip()?;
-                }
-                _ => drop(reader.skip()?),
+                "signatures" => signatures.put(signature_map(value)?),
+                "content" => content.put(is_object(reader)?),
+                "unsigned" => unsigned.put(is_object(reader)?),
+                "event_id" => has_event_id = true,
+                _ => {}
             }
-            Ok(())
-        })?;
+        }
         required("content", content)?;
         unsigned.optional(FormatError::WrongKind("unsigned"))?;
         if has_event_id && version.rules().event_ids != EventIdFormat::InBody {
@@ -338,10 +334,9 @@ fn hashes<'a>(reader: &mut Reader<'a>) -> Result<Field<Option<Str<'a>>>, JsonErr
 }
 
 /// The text of an object of objects of strings.
-fn signature_map<'a>(reader: &mut Reader<'a>) -> Result<Field<&'a str>, JsonError> {
-    let text = reader.clone().skip()?;
+fn signature_map(text: &str) -> Result<Field<&str>, JsonError> {
     let mut well_formed = true;
-    let is_object = read_object_field(reader, |_server, reader| {
+    let is_object = read_object_field(&mut Reader::new(text), |_server, reader| {
         let is_object = read_object_field(reader, |_key_id, reader| {
             let is_string = matches!(reader.string_field()?, Field::Is(_));
             well_formed = well_formed && is_string;
@@ -353,8 +348,13 @@ fn signature_map<'a>(reader: &mut Reader<'a>) -> Result<Field<&'a str>, JsonErro
     Ok(if is_object && well_formed { Field::Is(text) } else { Field::Malformed })
 }
 
+/// Whether a value that was read before is an object. Reads over none of it.
+fn is_object(reader: &mut Reader<'_>) -> Result<Field<()>, JsonError> {
+    Ok(if reader.kind()? == Kind::Object { Field::Is(()) } else { Field::Malformed })
+}
+
 fn object(reader: &mut Reader<'_>) -> Result<Field<()>, JsonError> {
-    let is_object = reader.kind()? == Kind::Object;
+    let found = is_object(reader)?;
     reader.skip()?;
-    Ok(if is_object { Field::Is(()) } else { Field::Malformed })
+    Ok(found)
 }

@@ -9,7 +9,7 @@ use base64::prelude::{BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE_NO_PAD};
 use sha2::{Digest as _, Sha256};
 
 use super::PduError;
-use super::pdu::id_in_body;
+use super::pdu::{Pdu, id_in_body};
 use super::redaction::essential;
 use super::signature::decode_base64;
 use crate::json::{Canonical, CanonicalDialect, JsonError, Kind, Reader, Without, canonicalize};
@@ -20,6 +20,10 @@ use crate::room_version::{EventIdFormat, RoomVersion};
 pub struct Sha256Hash([u8; 32]);
 
 impl Sha256Hash {
+    pub(crate) fn of_text(text: &str) -> Self {
+        Self(Sha256::digest(text.as_bytes()).into())
+    }
+
     pub(crate) fn of(value: &Canonical<'_>) -> Self {
         let mut hasher = Sha256::new();
         value.each_part(|part| hasher.update(part.as_bytes()));
@@ -53,9 +57,16 @@ impl fmt::Display for Sha256Hash {
 ///
 /// [`PduError`] if the text is no JSON object, or what is hashed is not canonical in the version's dialect.
 pub fn content_hash(version: RoomVersion, text: &str) -> Result<Sha256Hash, PduError> {
-    let without = Without(&["hashes", "signatures", "unsigned"]);
-    let hashed = canonicalize(text, CanonicalDialect::of(version), without)?;
+    let hashed = canonicalize(text, CanonicalDialect::of(version), HASHED)?;
     if hashed.is_object() { Ok(Sha256Hash::of(&hashed)) } else { Err(PduError::NotAnObject) }
+}
+
+/// What the content hash is made of.
+const HASHED: Without<'_> = Without(&["hashes", "signatures", "unsigned"]);
+
+/// [`content_hash`] of an event that was read.
+pub(crate) fn content_hash_of(version: RoomVersion, pdu: &Pdu<'_>) -> Result<Sha256Hash, PduError> {
+    Ok(Sha256Hash::of_text(&pdu.canonical_part(version, HASHED)?))
 }
 
 /// An event without the `event_id` that a host may have noted in it; the rest of the text stays as it is. Before v3 the

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use super::Event;
 use crate::json::{
-    CanonicalDialect, Everything, Field, JsonError, JsonErrorKind, Kind, Reader, Str, Without, canonical_part,
-    canonicalize,
+    Canonical, CanonicalDialect, Everything, Field, Filter, JsonError, JsonErrorKind, Kind, Reader, Str, Without,
+    canonical_part, canonicalize,
 };
 use crate::room_version::{EventIdFormat, RoomVersion};
 
@@ -45,7 +45,7 @@ pub enum PduError {
 pub struct Pdu<'a> {
     text: &'a str,
     /// What is known of its canonical form.
-    form: Option<Form>,
+    form: Option<Form<'a>>,
     event_type: Cow<'a, str>,
     state_key: Option<Cow<'a, str>>,
     sender: Cow<'a, str>,
@@ -55,24 +55,71 @@ pub struct Pdu<'a> {
     sole_prev_event: Option<Cow<'a, str>>,
 }
 
-/// The canonical form of an event, as far as the format of an event asks for it.
-#[derive(Debug, Clone, Copy)]
-struct Form {
+/// The canonical form of an event.
+#[derive(Debug, Clone)]
+struct Form<'a> {
+    canonical: Canonical<'a>,
     bytes: usize,
     /// The first number that canonical JSON does not have since v6.
     loose_number: Option<JsonError>,
 }
 
-impl Form {
-    fn of(text: &str) -> Result<Self, JsonError> {
-        let bytes_in = |dialect| canonicalize(text, dialect, Everything).map(|canonical| canonical.len());
-        match bytes_in(CanonicalDialect::Strict) {
-            Ok(bytes) => Ok(Self { bytes, loose_number: None }),
+impl<'a> Form<'a> {
+    fn of(text: &'a str) -> Result<Self, PduError> {
+        let (canonical, loose_number) = match canonicalize(text, CanonicalDialect::Strict, Everything) {
+            Ok(canonical) => (canonical, None),
             Err(error) if error.kind() == JsonErrorKind::NumberNotAllowed => {
-                Ok(Self { bytes: bytes_in(CanonicalDialect::Lenient)?, loose_number: Some(error) })
+                (canonicalize(text, CanonicalDialect::Lenient, Everything)?, Some(error))
             }
-            Err(error) => Err(error),
+            Err(error) => return Err(error.into()),
+        };
+        if !canonical.is_object() {
+            return Err(PduError::NotAnObject);
         }
+        Ok(Self { bytes: canonical.len(), canonical, loose_number })
+    }
+}
+
+/// What is read of the members of an event.
+#[derive(Default)]
+struct Outline<'a> {
+    event_type: Field<Str<'a>>,
+    state_key: Field<Str<'a>>,
+    sender: Field<Str<'a>>,
+    content: Field<&'a str>,
+    room_id: Field<Str<'a>>,
+    event_id: Field<Str<'a>>,
+    prev_events: Field<Option<Str<'a>>>,
+}
+
+impl<'a> Outline<'a> {
+    /// Reads the value behind this key.
+    fn put(&mut self, key: Str<'a>, reader: &mut Reader<'a>) -> Result<(), JsonError> {
+        match &*key.text() {
+            "type" => self.event_type.put(reader.string_field()?),
+            "state_key" => self.state_key.put(reader.string_field()?),
+            "sender" => self.sender.put(reader.string_field()?),
+            "room_id" => self.room_id.put(reader.string_field()?),
+            "event_id" => self.event_id.put(reader.string_field()?),
+            "content" => self.content.put(reader.skip().map(Field::Is)?),
+            "prev_events" => self.prev_events.put(sole_prev_event(reader)?),
+            _ => drop(reader.skip()?),
+        }
+        Ok(())
+    }
+
+    fn pdu(self, text: &'a str, form: Option<Form<'a>>) -> Result<Pdu<'a>, PduError> {
+        Ok(Pdu {
+            text,
+            form,
+            event_type: required("type", self.event_type.map(Str::text))?,
+            state_key: self.state_key.map(Str::text).optional(PduError::WrongKind("state_key"))?,
+            sender: required("sender", self.sender.map(Str::text))?,
+            content: required("content", self.content)?,
+            room_id: self.room_id.map(Str::text).optional(PduError::WrongKind("room_id"))?,
+            event_id: self.event_id.map(Str::text).optional(()).unwrap_or_default(),
+            sole_prev_event: self.prev_events.optional(PduError::WrongKind("prev_events"))?.flatten().map(Str::text),
+        })
     }
 }
 
@@ -88,7 +135,15 @@ impl<'a> Pdu<'a> {
             return Err(PduError::TooLarge { bytes: text.len() });
         }
         let form = Form::of(text)?;
-        Ok(Self { form: Some(form), ..Self::parse_stored(text)? })
+        let mut outline = Outline::default();
+        for (key, value) in form.canonical.members() {
+            match key.is("content") {
+                // Read over already.
+                true => outline.content.put(Field::Is(value)),
+                false => outline.put(key, &mut Reader::new(value))?,
+            }
+        }
+        outline.pdu(text, Some(form))
     }
 
     /// Reads an event from the host's own store, which was checked before it was stored: keys that stand twice within
@@ -102,38 +157,10 @@ impl<'a> Pdu<'a> {
         if reader.kind()? != Kind::Object {
             return Err(PduError::NotAnObject);
         }
-        let mut event_type = Field::Missing;
-        let mut state_key = Field::Missing;
-        let mut sender = Field::Missing;
-        let mut content = Field::Missing;
-        let mut room_id = Field::Missing;
-        let mut event_id = Field::Missing;
-        let mut prev_events = Field::Missing;
-        reader.object(|key, reader| {
-            match &*key.text() {
-                "type" => event_type.put(reader.string_field()?),
-                "state_key" => state_key.put(reader.string_field()?),
-                "sender" => sender.put(reader.string_field()?),
-                "room_id" => room_id.put(reader.string_field()?),
-                "event_id" => event_id.put(reader.string_field()?),
-                "content" => content.put(reader.skip().map(Field::Is)?),
-                "prev_events" => prev_events.put(sole_prev_event(reader)?),
-                _ => drop(reader.skip()?),
-            }
-            Ok(())
-        })?;
+        let mut outline = Outline::default();
+        reader.object(|key, reader| outline.put(key, reader))?;
         reader.end()?;
-        Ok(Self {
-            text,
-            form: None,
-            event_type: required("type", event_type.map(Str::text))?,
-            state_key: state_key.map(Str::text).optional(PduError::WrongKind("state_key"))?,
-            sender: required("sender", sender.map(Str::text))?,
-            content: required("content", content)?,
-            room_id: room_id.map(Str::text).optional(PduError::WrongKind("room_id"))?,
-            event_id: event_id.map(Str::text).optional(()).unwrap_or_default(),
-            sole_prev_event: prev_events.optional(PduError::WrongKind("prev_events"))?.flatten().map(Str::text),
-        })
+        outline.pdu(text, None)
     }
 
     /// The same event with a note of its ID, as a host has computed or stored it.
@@ -156,13 +183,33 @@ impl<'a> Pdu<'a> {
         canonical_part(self.text, CanonicalDialect::Lenient, Without(omitted))
     }
 
-    /// How many bytes the event has in the canonical form of this version.
-    pub(super) fn canonical_bytes(&self, version: RoomVersion) -> Result<usize, JsonError> {
-        let form = self.form.map_or_else(|| Form::of(self.text), Ok)?;
+    /// The event with its canonical form, and how many bytes that has in this version.
+    pub(super) fn canonicalized(self, version: RoomVersion) -> Result<(Self, usize), PduError> {
+        let form = match self.form {
+            Some(form) => form,
+            None => Form::of(self.text)?,
+        };
         match form.loose_number {
-            Some(error) if version.rules().strict_canonical_json => Err(error),
-            _ => Ok(form.bytes),
+            Some(error) if version.rules().strict_canonical_json => Err(error.into()),
+            _ => {
+                let bytes = form.bytes;
+                Ok((Self { form: Some(form), ..self }, bytes))
+            }
         }
+    }
+
+    /// The members with their values, once they are [canonicalized](Self::canonicalized).
+    pub(super) fn members(&self) -> impl Iterator<Item = (Str<'a>, &'a str)> {
+        self.form.iter().flat_map(|form| form.canonical.members())
+    }
+
+    /// What a filter leaves of the canonical form.
+    pub(super) fn canonical_part(&self, version: RoomVersion, filter: impl Filter) -> Result<String, PduError> {
+        let dialect = CanonicalDialect::of(version);
+        Ok(match &self.form {
+            Some(form) => form.canonical.part(dialect, filter)?,
+            None => canonical_part(self.text, dialect, filter)?,
+        })
     }
 
     /// The text that was read.

@@ -2,9 +2,9 @@
 //!
 //! <https://spec.matrix.org/v1.19/client-server-api/#redactions>
 
-use super::PduError;
 use super::content::{CREATE, JOIN_RULES, MEMBER, POWER_LEVELS};
-use super::pdu::event_type;
+use super::pdu::{Pdu, event_type};
+use super::{Event, PduError};
 use crate::json::{Canonical, CanonicalDialect, Filter, Kind, Member, Str, canonicalize};
 use crate::room_version::{RoomVersion, RoomVersionRules};
 
@@ -37,6 +37,13 @@ pub(crate) fn essential(version: RoomVersion, text: &str) -> Result<Canonical<'_
     redacted(version, text, false)
 }
 
+/// [`essential`] of an event that was read, as text.
+pub(crate) fn essential_of(version: RoomVersion, pdu: &Pdu<'_>) -> Result<String, PduError> {
+    let rules = version.rules();
+    let content = KeptContent::of(Type::named(pdu.event_type()), rules);
+    pdu.canonical_part(version, Redaction::Event(&Kept { rules, content, signatures: false }))
+}
+
 fn redacted(version: RoomVersion, text: &str, signatures: bool) -> Result<Canonical<'_>, PduError> {
     let rules = version.rules();
     let redact = |content| {
@@ -46,7 +53,7 @@ fn redacted(version: RoomVersion, text: &str, signatures: bool) -> Result<Canoni
     // way are member events, so a look at the end saves the search for the type in them.
     match redact(KeptContent::of(Type::Member, rules)) {
         Ok(redacted) if redacted.last_member_is(r#""type":"m.room.member""#) => Ok(redacted),
-        _ => Ok(redact(KeptContent::of(Type::of(event_type(text)?), rules))?),
+        _ => Ok(redact(KeptContent::of(Type::named(&event_type(text)?.text()), rules))?),
     }
 }
 
@@ -64,8 +71,8 @@ enum Type {
 }
 
 impl Type {
-    fn of(name: Str<'_>) -> Self {
-        match &*name.text() {
+    fn named(name: &str) -> Self {
+        match name {
             "m.room.aliases" => Self::Aliases,
             CREATE => Self::Create,
             "m.room.history_visibility" => Self::HistoryVisibility,

@@ -12,7 +12,7 @@
 use super::content::MEMBER;
 use super::content::member::MemberContent;
 use super::format::FormattedPdu;
-use super::hash::content_hash;
+use super::hash::content_hash_of;
 use super::keys::Keys;
 use super::pdu::Pdu;
 use super::redaction::redact;
@@ -174,7 +174,7 @@ impl<'a> SignedPdu<'a> {
     /// [`SignatureError`] if a server that must have signed the redacted form has not.
     pub fn check_hash(self) -> Result<VerifiedPdu<'a>, SignatureError> {
         let (version, text) = (self.version(), self.formatted.pdu().text());
-        if self.formatted.claims_hash(&content_hash(version, text)?) {
+        if self.formatted.claims_hash(&content_hash_of(version, self.formatted.pdu())?) {
             return Ok(VerifiedPdu::Whole(WholePdu(self)));
         }
         let text = redact(version, text)?;

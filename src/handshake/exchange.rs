@@ -292,7 +292,8 @@ impl Exchange {
         let (version, event) = (*version, event.clone());
         match reply {
             Reply::Response { status: 200, .. } => self.state = State::Accepted { version, event },
-            Reply::Response { status: status @ 400..=499, body } => {
+            // 408: something on the way has lost patience, as without an answer.
+            Reply::Response { status: status @ 400..=499, body } if status != 408 => {
                 let failure = match self.failed(status, body) {
                     // The versions were settled before.
                     Failure::IncompatibleRoomVersion { .. } => Failure::NoAnswer,

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::template::MAX_DEPTH;
+use super::template::{MAX_DEPTH, Template};
 use crate::event::content::MEMBER;
 use crate::event::content::member::MemberContent;
 use crate::event::{MAX_AUTH_EVENTS, MAX_PREV_EVENTS, Membership, Sha256Hash};
@@ -95,6 +95,14 @@ pub struct ProposedEvent {
     auth_events: Vec<String>,
     prev_events: Vec<String>,
     depth: u64,
+}
+
+/// What this server proposes itself, in a room that it is in.
+impl From<Template> for ProposedEvent {
+    fn from(template: Template) -> Self {
+        let Template { version, membership, room_id, user_id, auth_events, prev_events, depth, .. } = template;
+        Self { version, membership, room_id, user_id, auth_events, prev_events, depth }
+    }
 }
 
 /// What is read of an answer.

@@ -7,14 +7,16 @@
 //!                └─────────────────────┴──▶ Refusal ── to_response ──▶ 4xx
 //! ```
 //!
-//! What comes back signed goes through [`submission`](super::submission).
+//! What comes back signed goes through [`submission`](super::submission). A user of this very server knocks by the same way,
+//! with this server as `origin`: [`Admitted::sign`].
 //!
 //! <https://spec.matrix.org/v1.19/server-server-api/#knocking-rooms>
 
+use super::proposed::{Details, ProposedEvent};
+pub use super::refusal::{JudgedBy, Mismatch, Refusal};
 use super::template::{PrevEvent, Template, TemplateError};
-use crate::auth::{Authorized, Rejection, may, server_is_allowed};
-use crate::error::{Errcode, ErrorResponse};
-use crate::event::{FormatError, Membership, PduError, Proposal, SignatureError};
+use crate::auth::{Authorized, may, server_is_allowed};
+use crate::event::{MAX_EVENT_BYTES, Membership, Proposal, Sign, SignError, SignedEvent, sign_event};
 use crate::id::{RoomId, ServerName, UserId};
 use crate::room_version::RoomVersion;
 use crate::state::RoomState;
@@ -87,202 +89,6 @@ impl Decision {
             Self::Forbidden => Err(Refusal::Forbidden),
             Self::Suspended => Err(Refusal::Suspended),
         }
-    }
-}
-
-/// What the resident server refuses a knock for, or the leave that takes it back: one variant for each check. `Display` is for
-/// the host's own log; what goes on the wire is [`to_response`](Self::to_response) and says less.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    /// This server does not know the room.
-    #[error("unknown room")]
-    UnknownRoom,
-    /// No user of this server is in the room.
-    #[error("this server is not in the room")]
-    NotInRoom,
-    /// The state of the room is not complete yet.
-    #[error("the state of the room is not complete yet")]
-    PartialState,
-    /// The room's ACL keeps the asking server out.
-    #[error("the ACL of the room keeps the server out")]
-    ServerDenied,
-    /// What should be a user ID is none.
-    #[error("not a user ID")]
-    UserId,
-    /// The user is of another server than the one that asks.
-    #[error("the user is of another server")]
-    UserOfOtherServer,
-    /// The request does not say which room versions the asking server has.
-    #[error("no `ver`")]
-    NoVersions,
-    /// The asking server does not have the version of the room.
-    #[error("the asking server does not have room version {0}")]
-    IncompatibleRoomVersion(RoomVersion),
-    /// The version of the room has no knocking.
-    #[error("no knocking in room version {0}")]
-    NoKnocking(RoomVersion),
-    /// The body is no event of the room's version.
-    #[error("malformed event: {0}")]
-    Format(#[source] FormatError),
-    /// Something in the event is not as the request has it.
-    #[error("{0}")]
-    Mismatch(Mismatch),
-    /// A signature is missing or wrong.
-    #[error("{0}")]
-    Signature(#[source] SignatureError),
-    /// The content hash is wrong. Redacted, the event could be taken; but the reason and the name in it would be lost.
-    #[error("the content hash is wrong")]
-    ContentHash,
-    /// The event comes after no other: there is no state before it.
-    #[error("no previous events")]
-    NoPrevEvents,
-    /// An event in `auth_events` is not known.
-    #[error("unknown auth events")]
-    UnknownAuthEvents,
-    /// A rule refuses it.
-    #[error("{judged_by}: {rejection}")]
-    Rejected {
-        /// By which state.
-        judged_by: JudgedBy,
-        /// The rule.
-        rejection: Rejection,
-    },
-    /// Too many requests.
-    #[error("rate limited")]
-    RateLimited {
-        /// Milliseconds from now.
-        retry_after_ms: Option<u64>,
-    },
-    /// The host forbids it.
-    #[error("forbidden by the host")]
-    Forbidden,
-    /// The user is suspended.
-    #[error("the user is suspended")]
-    Suspended,
-    /// The policy server of the room did not sign it.
-    #[error("refused by the policy server of the room")]
-    Policy,
-}
-
-/// What is not as the request has it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
-pub enum Mismatch {
-    /// The event is of another room.
-    #[error("the event is of another room")]
-    RoomId,
-    /// It is no `m.room.member` event.
-    #[error("the event is not an `m.room.member` event")]
-    EventType,
-    /// The `membership` is another one than the request is about.
-    #[error("the `membership` is not the one of the request")]
-    Membership,
-    /// `state_key` and `sender` differ.
-    #[error("the `state_key` is not the sender")]
-    StateKey,
-    /// The sender is of another server than the one that asks.
-    #[error("the sender is of another server")]
-    Sender,
-    /// The event's ID is not the one in the path.
-    #[error("the event ID in the path is not that of the event")]
-    EventId,
-    /// A knock names a user who would authorize a join.
-    #[error("a knock with a `join_authorised_via_users_server`")]
-    AuthorizingUser,
-}
-
-/// By which state a rule was asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
-pub enum JudgedBy {
-    /// By none: a rule about the event and those that it names.
-    #[error("by itself")]
-    Itself,
-    /// By the state that its `auth_events` make.
-    #[error("by its auth events")]
-    AuthEvents,
-    /// By the state before it.
-    #[error("by the state before it")]
-    StateBefore,
-    /// By the current state: the event would be soft-failed.
-    #[error("by the current state")]
-    CurrentState,
-}
-
-impl Refusal {
-    /// The answer on the wire. It does not tell who is in the room, or how anybody stands to it.
-    #[must_use]
-    pub fn to_response(&self) -> ErrorResponse {
-        let (errcode, error) = match self {
-            Self::UnknownRoom | Self::NotInRoom | Self::PartialState => (Errcode::NotFound, "Unknown room"),
-            Self::ServerDenied => (Errcode::Forbidden, "The server is not allowed in the room"),
-            Self::UserId => (Errcode::InvalidParam, "Not a user ID"),
-            Self::UserOfOtherServer => (Errcode::Forbidden, "The user is of another server"),
-            Self::NoVersions => (Errcode::MissingParam, "`ver` is missing"),
-            Self::IncompatibleRoomVersion(version) => {
-                return ErrorResponse::incompatible_room_version(version.as_str());
-            }
-            Self::NoKnocking(_) => (Errcode::Forbidden, "There is no knocking in the version of the room"),
-            Self::Format(error) => match error {
-                FormatError::TooLarge { .. }
-                | FormatError::TooLong(_)
-                | FormatError::Pdu(PduError::TooLarge { .. }) => (Errcode::TooLarge, "The event is too large"),
-                FormatError::Pdu(
-                    PduError::Json(_) | PduError::NotAnObject | PduError::Missing(_) | PduError::WrongKind(_),
-                )
-                | FormatError::Missing(_)
-                | FormatError::Unexpected(_)
-                | FormatError::WrongKind(_)
-                | FormatError::Id { .. }
-                | FormatError::TooMany { .. } => (Errcode::BadJson, "Not an event of the version of the room"),
-            },
-            Self::Mismatch(mismatch) => (Errcode::InvalidParam, mismatch.error()),
-            Self::Signature(_) => (Errcode::InvalidParam, "A signature of the event is missing or wrong"),
-            Self::ContentHash => (Errcode::InvalidParam, "The content hash of the event is wrong"),
-            Self::NoPrevEvents | Self::UnknownAuthEvents | Self::Rejected { .. } => {
-                (Errcode::Forbidden, "The room does not allow it")
-            }
-            Self::RateLimited { retry_after_ms } => return ErrorResponse::limit_exceeded(*retry_after_ms),
-            Self::Forbidden | Self::Policy => (Errcode::Forbidden, "Not allowed here"),
-            Self::Suspended => (Errcode::UserSuspended, "The user is suspended"),
-        };
-        ErrorResponse::new(errcode, error)
-    }
-}
-
-impl Mismatch {
-    const fn error(self) -> &'static str {
-        match self {
-            Self::RoomId => "The event is of another room",
-            Self::EventType => "Not an `m.room.member` event",
-            Self::Membership => "The `membership` is not the one of the request",
-            Self::StateKey => "The `state_key` is not the sender",
-            Self::Sender => "The sender is of another server",
-            Self::EventId => "The event ID in the path is not that of the event",
-            Self::AuthorizingUser => "A knock has no `join_authorised_via_users_server`",
-        }
-    }
-}
-
-impl From<FormatError> for Refusal {
-    fn from(error: FormatError) -> Self {
-        Self::Format(error)
-    }
-}
-
-impl From<PduError> for Refusal {
-    fn from(error: PduError) -> Self {
-        Self::Format(FormatError::Pdu(error))
-    }
-}
-
-impl From<SignatureError> for Refusal {
-    fn from(error: SignatureError) -> Self {
-        Self::Signature(error)
-    }
-}
-
-impl From<Mismatch> for Refusal {
-    fn from(mismatch: Mismatch) -> Self {
-        Self::Mismatch(mismatch)
     }
 }
 
@@ -451,4 +257,38 @@ impl<S: RoomState + ?Sized> Admitted<'_, '_, S> {
         let authorized = may(allowed.room.version, &proposal, allowed.room.state)?;
         Template::of(authorized, allowed.room.room_id, allowed.room.state, prev_events, now)
     }
+
+    /// Makes and signs the event itself, for a user of this very server: a local knock, or the leave that takes it back. The rules and
+    /// the host have let it pass: what is left is to append it to the room and to send it to the servers in it.
+    ///
+    /// # Errors
+    ///
+    /// [`LocalError`]: the host gave too little, or the user too much.
+    pub fn sign(
+        &self,
+        details: &Details,
+        prev_events: &[PrevEvent<'_>],
+        now: u64,
+        signer: &impl Sign,
+    ) -> Result<SignedEvent, LocalError> {
+        let version = self.0.room.version;
+        let server = self.0.user_id.server_name();
+        let event = ProposedEvent::from(self.template(prev_events, now)?).to_event(details, server, now);
+        let signed = sign_event(version, &event, server, signer)?;
+        if signed.text().len() > MAX_EVENT_BYTES { Err(LocalError::TooLarge) } else { Ok(signed) }
+    }
+}
+
+/// Why there is no local event.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LocalError {
+    /// There is no template of it.
+    #[error(transparent)]
+    Template(#[from] TemplateError),
+    /// It cannot be signed.
+    #[error(transparent)]
+    Sign(#[from] SignError),
+    /// It would have more than 65,536 bytes: the reason or the name is too long.
+    #[error("the event would be too large")]
+    TooLarge,
 }

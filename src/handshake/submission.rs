@@ -13,13 +13,87 @@
 //!
 //! The host does what stands between the steps: it fetches the keys that [`Received::key_ids`] names, looks up whether it has
 //! the event already ([`Verified::known`]), finds the events that [`Verified::auth_events`] and [`Verified::prev_events`] name and the
-//! state before it, asks the room's policy server, and decides.
+//! state before it, asks the room's policy server, and decides. A host that cannot find them, or the state, refuses.
+//!
+//! A step cannot be left out. This compiles:
+//!
+//! ```
+//! # use matrix_knock::event::{Event, Keys, Verify};
+//! # use matrix_knock::handshake::resident::{Decision, Refusal, ResidentRoom};
+//! # use matrix_knock::handshake::submission::{AcceptedKnock, Named, PolicyVerdict, SendKnock};
+//! # use matrix_knock::state::RoomState;
+//! fn all_steps<'q, 'r, S: RoomState>(
+//!     request: SendKnock<'q>, room: &ResidentRoom<'r, S>, keys: &impl Keys, verifier: &impl Verify, named: &[Named<impl Event>],
+//! ) -> Result<AcceptedKnock<'q, 'r, S>, Refusal> {
+//!     let verified = request.check(Some(room))?.verify(keys, verifier, 0)?;
+//!     verified.authorize(named, room.state)?.accept(PolicyVerdict::NotUsed, Decision::Admit)
+//! }
+//! ```
+//!
+//! Without the signature it does not:
+//!
+//! ```compile_fail,E0599
+//! # use matrix_knock::event::{Event, Keys, Verify};
+//! # use matrix_knock::handshake::resident::{Decision, Refusal, ResidentRoom};
+//! # use matrix_knock::handshake::submission::{AcceptedKnock, Named, PolicyVerdict, SendKnock};
+//! # use matrix_knock::state::RoomState;
+//! # fn all_steps<'q, 'r, S: RoomState>(
+//! #     request: SendKnock<'q>, room: &ResidentRoom<'r, S>, keys: &impl Keys, verifier: &impl Verify, named: &[Named<impl Event>],
+//! # ) -> Result<AcceptedKnock<'q, 'r, S>, Refusal> {
+//! let received = request.check(Some(room))?;
+//! received.authorize(named, room.state)?.accept(PolicyVerdict::NotUsed, Decision::Admit)
+//! # }
+//! ```
+//!
+//! nor without the rules,
+//!
+//! ```compile_fail,E0599
+//! # use matrix_knock::event::{Event, Keys, Verify};
+//! # use matrix_knock::handshake::resident::{Decision, Refusal, ResidentRoom};
+//! # use matrix_knock::handshake::submission::{AcceptedKnock, Named, PolicyVerdict, SendKnock};
+//! # use matrix_knock::state::RoomState;
+//! # fn all_steps<'q, 'r, S: RoomState>(
+//! #     request: SendKnock<'q>, room: &ResidentRoom<'r, S>, keys: &impl Keys, verifier: &impl Verify, named: &[Named<impl Event>],
+//! # ) -> Result<AcceptedKnock<'q, 'r, S>, Refusal> {
+//! let verified = request.check(Some(room))?.verify(keys, verifier, 0)?;
+//! verified.accept(PolicyVerdict::NotUsed, Decision::Admit)
+//! # }
+//! ```
+//!
+//! nor by what was accepted for something else, a leave for a knock,
+//!
+//! ```compile_fail,E0308
+//! # use matrix_knock::event::{Event, Keys, Verify};
+//! # use matrix_knock::handshake::resident::{Decision, Refusal, ResidentRoom};
+//! # use matrix_knock::handshake::submission::{AcceptedKnock, Named, PolicyVerdict, SendLeave};
+//! # use matrix_knock::state::RoomState;
+//! # fn all_steps<'q, 'r, S: RoomState>(
+//! #     request: SendLeave<'q>, room: &ResidentRoom<'r, S>, keys: &impl Keys, verifier: &impl Verify, named: &[Named<impl Event>],
+//! # ) -> Result<AcceptedKnock<'q, 'r, S>, Refusal> {
+//! let verified = request.check(Some(room))?.verify(keys, verifier, 0)?;
+//! verified.authorize(named, room.state)?.accept(PolicyVerdict::NotUsed, Decision::Admit)
+//! # }
+//! ```
+//!
+//! nor by writing down what was never checked:
+//!
+//! ```compile_fail,E0423
+//! # use matrix_knock::handshake::submission::{AcceptedKnock, Permitted, Knock};
+//! # use matrix_knock::state::RoomState;
+//! fn forged<'q, 'r, S: RoomState>(permitted: Permitted<'q, 'r, Knock, S>) -> AcceptedKnock<'q, 'r, S> {
+//!     AcceptedKnock(permitted)
+//! }
+//! ```
 //!
 //! <https://spec.matrix.org/v1.19/server-server-api/#put_matrixfederationv1send_knockroomideventid>,
 //! <https://spec.matrix.org/v1.19/server-server-api/#checks-performed-on-receipt-of-a-pdu>
 
+mod accepted;
+
 use std::marker::PhantomData;
 
+use self::accepted::Accepted;
+pub use self::accepted::{AcceptedKnock, AcceptedLeave, NoCreateEvent, Repeated};
 use super::resident::{Decision, JudgedBy, Mismatch, Refusal, ResidentRoom};
 use crate::auth::{AuthEvent, AuthorizeError, Evidence, Standing, authorize, check_state_independent};
 use crate::event::content::member::MemberContent;
@@ -28,7 +102,6 @@ use crate::event::{Event, FormattedPdu, Keys, Membership, NoVerifier, Pdu, Verif
 use crate::id::{ServerName, UserId};
 use crate::json::Field;
 use crate::state::{FromFn, RoomState};
-use crate::stripped_state;
 
 mod sealed {
     pub trait Sealed {}
@@ -239,7 +312,7 @@ impl<'q, 'r, C: Change, S: RoomState + ?Sized> Verified<'q, 'r, C, S> {
     /// The host has accepted this event before: it came a second time, and gets the same answer.
     #[must_use]
     pub fn known(self) -> Repeated<'r, C, S> {
-        Repeated { room: self.room, change: PhantomData }
+        Repeated::of(self.room)
     }
 
     /// Decides by all the rules: those about the event itself, by the state that its auth events make, by the state before it,
@@ -355,7 +428,7 @@ impl<'q, 'r, C: Change, S: RoomState + ?Sized> Permitted<'q, 'r, C, S> {
     fn decide(self, policy: PolicyVerdict, decision: Decision) -> Result<Accepted<'q, 'r, S>, Refusal> {
         decision.admitted()?;
         match policy {
-            PolicyVerdict::NotUsed | PolicyVerdict::Signed => Ok(Accepted { pdu: self.pdu, room: self.room }),
+            PolicyVerdict::NotUsed | PolicyVerdict::Signed => Ok(Accepted::of(self.pdu, self.room)),
             PolicyVerdict::Refused => Err(Refusal::Policy),
         }
     }
@@ -368,7 +441,7 @@ impl<'q, 'r, S: RoomState + ?Sized> Permitted<'q, 'r, Knock, S> {
     ///
     /// The refusal that they decided on.
     pub fn accept(self, policy: PolicyVerdict, decision: Decision) -> Result<AcceptedKnock<'q, 'r, S>, Refusal> {
-        self.decide(policy, decision).map(AcceptedKnock)
+        self.decide(policy, decision).map(AcceptedKnock::of)
     }
 }
 
@@ -379,120 +452,6 @@ impl<'q, 'r, S: RoomState + ?Sized> Permitted<'q, 'r, Leave, S> {
     ///
     /// The refusal that they decided on.
     pub fn accept(self, policy: PolicyVerdict, decision: Decision) -> Result<AcceptedLeave<'q, 'r, S>, Refusal> {
-        self.decide(policy, decision).map(AcceptedLeave)
+        self.decide(policy, decision).map(AcceptedLeave::of)
     }
-}
-
-#[derive(Debug)]
-struct Accepted<'q, 'r, S: ?Sized> {
-    pdu: WholePdu<'q>,
-    room: ResidentRoom<'r, S>,
-}
-
-/// A knock that every check let pass. The host owes, in this order:
-///
-/// 1. to store the event, and make it part of the room;
-/// 2. to send it to every server with a joined user. The knocker's server is not one of them for its knock;
-/// 3. to answer with [`to_response`](Self::to_response).
-#[derive(Debug)]
-pub struct AcceptedKnock<'q, 'r, S: ?Sized>(Accepted<'q, 'r, S>);
-
-/// A leave that every check let pass. The host owes, in this order:
-///
-/// 1. to store the event, and make it part of the room;
-/// 2. to send it to every server with a joined user;
-/// 3. to answer with [`to_response`](Self::to_response).
-#[derive(Debug)]
-pub struct AcceptedLeave<'q, 'r, S: ?Sized>(Accepted<'q, 'r, S>);
-
-/// The create event of the room has no text that could be sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
-#[error("the create event of the room has no text that could be sent")]
-pub struct NoCreateEvent;
-
-impl<'q, 'r, S: RoomState + ?Sized> AcceptedKnock<'q, 'r, S> {
-    /// The event. It knows its ID.
-    #[must_use]
-    pub const fn event(&self) -> &Pdu<'q> {
-        self.0.pdu.pdu()
-    }
-
-    /// The proof that the event is whole.
-    #[must_use]
-    pub const fn pdu(&self) -> &WholePdu<'q> {
-        &self.0.pdu
-    }
-
-    /// The body of the answer: the `knock_room_state`, whole events, the create event first. `text` gives the text of an event of
-    /// the state as it goes between servers ([`Pdu::to_federation`]); an event without one is left out.
-    ///
-    /// # Errors
-    ///
-    /// [`NoCreateEvent`]: `text` gave none for it.
-    pub fn to_response(&self, text: impl FnMut(&S::Event<'r>) -> Option<String>) -> Result<String, NoCreateEvent> {
-        knock_room_state(self.0.room.state, text)
-    }
-}
-
-impl<'q, S: RoomState + ?Sized> AcceptedLeave<'q, '_, S> {
-    /// The event. It knows its ID.
-    #[must_use]
-    pub const fn event(&self) -> &Pdu<'q> {
-        self.0.pdu.pdu()
-    }
-
-    /// The proof that the event is whole.
-    #[must_use]
-    pub const fn pdu(&self) -> &WholePdu<'q> {
-        &self.0.pdu
-    }
-
-    /// The body of the answer of `v2`. (Under the deprecated `v1` it stands in a list behind the status: `[200,{}]`.)
-    #[must_use]
-    pub const fn to_response(&self) -> &'static str {
-        LEFT
-    }
-}
-
-/// An event that came a second time.
-#[derive(Debug)]
-pub struct Repeated<'r, C, S: ?Sized> {
-    room: ResidentRoom<'r, S>,
-    change: PhantomData<C>,
-}
-
-impl<'r, S: RoomState + ?Sized> Repeated<'r, Knock, S> {
-    /// The body of the answer, as [`AcceptedKnock::to_response`].
-    ///
-    /// # Errors
-    ///
-    /// [`NoCreateEvent`]: `text` gave none for it.
-    pub fn to_response(&self, text: impl FnMut(&S::Event<'r>) -> Option<String>) -> Result<String, NoCreateEvent> {
-        knock_room_state(self.room.state, text)
-    }
-}
-
-impl<S: RoomState + ?Sized> Repeated<'_, Leave, S> {
-    /// The body of the answer, as [`AcceptedLeave::to_response`].
-    #[must_use]
-    pub const fn to_response(&self) -> &'static str {
-        LEFT
-    }
-}
-
-const LEFT: &str = "{}";
-
-fn knock_room_state<'r, S: RoomState + ?Sized>(
-    state: &'r S,
-    mut text: impl FnMut(&S::Event<'r>) -> Option<String>,
-) -> Result<String, NoCreateEvent> {
-    let mut events = Vec::new();
-    for event in stripped_state::events(state) {
-        match text(&event) {
-            Some(text) => events.push(text),
-            None if event.event_type() == CREATE => return Err(NoCreateEvent),
-            None => {}
-        }
-    }
-    Ok(format!(r#"{{"knock_room_state":[{}]}}"#, events.join(",")))
 }

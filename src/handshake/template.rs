@@ -86,13 +86,13 @@ pub enum TemplateError {
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Template {
-    version: RoomVersion,
-    membership: Membership,
-    room_id: String,
-    user_id: String,
-    auth_events: Vec<String>,
-    prev_events: Vec<String>,
-    depth: u64,
+    pub(super) version: RoomVersion,
+    pub(super) membership: Membership,
+    pub(super) room_id: String,
+    pub(super) user_id: String,
+    pub(super) auth_events: Vec<String>,
+    pub(super) prev_events: Vec<String>,
+    pub(super) depth: u64,
     origin_server_ts: u64,
 }
 

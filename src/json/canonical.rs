@@ -70,56 +70,64 @@ pub(crate) fn canonicalize(
     dialect: CanonicalDialect,
     filter: impl Filter,
 ) -> Result<Canonical<'_>, JsonError> {
-    let mut writer = Writer {
-        out: String::with_capacity(text.len()),
-        members: Vec::with_capacity(USUAL_MEMBERS),
-        spare: String::new(),
-        dialect,
-    };
+    let mut writer = Writer { out: String::new(), open: Vec::new(), spare: String::new(), dialect };
     let mut reader = Reader::new(text);
-    let reordered = match reader.kind()? {
-        Kind::Object => writer.members(&mut reader, filter, 0)?,
-        kind => writer.value(&mut reader, kind, filter).map(|()| false)?,
+    let members = match reader.kind()? {
+        Kind::Object => Some(writer.outermost(&mut reader, filter)?),
+        kind => writer.value(&mut reader, kind, filter).map(|()| None)?,
     };
     reader.end()?;
-    if !reordered {
-        writer.members.clear();
-    }
-    Ok(Canonical { written: writer.out, members: writer.members })
+    Ok(Canonical { written: writer.out, members })
 }
 
-/// A value in canonical form. The members of the outermost object need not stand in order: whoever hashes them takes them
-/// one by one, and saves a copy.
-#[derive(Debug)]
+/// A value in canonical form: of an object its members, in order, each borrowed from the text if it is canonical as it stands there.
+#[derive(Debug, Clone)]
 pub(crate) struct Canonical<'a> {
+    /// The members that are not, one behind the other; all of the value, if it is no object.
     written: String,
-    /// The members in order, if they do not stand so.
-    members: Vec<Entry<'a>>,
+    members: Option<Vec<CanonicalMember<'a>>>,
 }
 
-impl Canonical<'_> {
-    pub(crate) fn is_object(&self) -> bool {
-        self.written.starts_with('{')
+#[derive(Debug, Clone)]
+struct CanonicalMember<'a> {
+    place: Place<'a>,
+    /// The value as it stands in the text.
+    value: &'a str,
+    text: MemberText<'a>,
+}
+
+/// `"key":value`
+#[derive(Debug, Clone)]
+enum MemberText<'a> {
+    Borrowed(&'a str),
+    Written(Range<usize>),
+}
+
+impl<'a> Canonical<'a> {
+    pub(crate) const fn is_object(&self) -> bool {
+        self.members.is_some()
     }
 
-    /// Whether the last member of the object is this one, and not the only one.
-    pub(crate) fn last_member_is(&self, member: &str) -> bool {
-        match self.members.last() {
-            Some(last) => self.written.get(last.text.clone()) == Some(member),
-            None => {
-                let rest = self.written.strip_suffix('}').and_then(|rest| rest.strip_suffix(member));
-                rest.is_some_and(|rest| rest.ends_with(','))
-            }
-        }
+    /// The members of an object in order, each with its value as it stands in the text.
+    pub(crate) fn members(&self) -> impl Iterator<Item = (Str<'a>, &'a str)> {
+        self.members.iter().flatten().map(|member| (member.place.key, member.value))
     }
 
-    /// How many bytes it has: in whatever order the members stand, they are as many.
+    /// Whether the last member of the object is this one.
+    pub(crate) fn last_member_is(&self, text: &str) -> bool {
+        let last = self.members.as_ref().and_then(|members| members.last());
+        last.is_some_and(|member| self.text(member) == text)
+    }
+
+    /// How many bytes it has.
     pub(crate) fn len(&self) -> usize {
-        self.written.len()
+        let mut bytes = 0_usize;
+        self.each_part(|part| bytes = bytes.saturating_add(part.len()));
+        bytes
     }
 
     pub(crate) fn into_text(self) -> String {
-        if self.members.is_empty() {
+        if self.members.is_none() {
             return self.written;
         }
         let mut text = String::with_capacity(self.len());
@@ -129,16 +137,60 @@ impl Canonical<'_> {
 
     /// Hands out the text from its beginning to its end.
     pub(crate) fn each_part(&self, mut each: impl FnMut(&str)) {
-        if self.members.is_empty() {
-            return each(&self.written);
-        }
+        let Some(members) = &self.members else { return each(&self.written) };
         let mut before = "{";
-        for member in &self.members {
+        for member in members {
             each(before);
-            each(self.written.get(member.text.clone()).unwrap_or_default());
+            each(self.text(member));
             before = ",";
         }
-        each("}");
+        each(if members.is_empty() { "{}" } else { "}" });
+    }
+
+    /// What a filter leaves of it, as text: the same as [`canonical_part`] of the text that it was made of.
+    pub(crate) fn part(&self, dialect: CanonicalDialect, filter: impl Filter) -> Result<String, JsonError> {
+        let mut out = String::with_capacity(self.len());
+        let mut before = '{';
+        for member in self.members.iter().flatten() {
+            let kind = Reader::new(member.value).kind()?;
+            let value = match filter.member(member.place.key, kind) {
+                Member::Omit => continue,
+                Member::Keep(filter) if filter.keeps_all() => None,
+                Member::Keep(filter) => Some(canonical_part(member.value, dialect, filter)?),
+                Member::Empty => Some("{}".to_owned()),
+            };
+            out.push(before);
+            match value {
+                None => out.push_str(self.text(member)),
+                Some(value) => {
+                    push_str(&mut out, member.place.key);
+                    out.push(':');
+                    out.push_str(&value);
+                }
+            }
+            before = ',';
+        }
+        out.push_str(if before == '{' { "{}" } else { "}" });
+        Ok(out)
+    }
+
+    fn text<'s>(&'s self, member: &'s CanonicalMember<'_>) -> &'s str {
+        match &member.text {
+            MemberText::Borrowed(text) => text,
+            MemberText::Written(range) => self.written.get(range.clone()).unwrap_or_default(),
+        }
+    }
+}
+
+/// Appends a string that was read, with its quotes.
+fn push_str(out: &mut String, string: Str<'_>) {
+    match string.plain_quoted() {
+        Some(quoted) => out.push_str(quoted),
+        None => {
+            out.push('"');
+            string.chars().for_each(|character| push_char(out, character));
+            out.push('"');
+        }
     }
 }
 
@@ -160,55 +212,112 @@ pub(crate) fn push_strings(out: &mut String, strings: &[String]) {
     out.push_str(if strings.is_empty() { "[]" } else { "]" });
 }
 
-/// Room for the members of an event and its content, so that a usual one needs no second allocation.
+/// Room for the members of an event, so that a usual one needs no second allocation.
 const USUAL_MEMBERS: usize = 16;
 
 /// How deep values are tried as they stand. What is not canonical is read again to be written, so this bounds how often.
 const TRIED_DEPTH: u32 = 2;
 
-/// A member of an object, and where its text `"key":value` stands.
-#[derive(Debug)]
-struct Entry<'a> {
+/// A key, and how it sorts.
+#[derive(Debug, Clone, Copy)]
+struct Place<'a> {
     key: Str<'a>,
     prefix: u64,
-    text: Range<usize>,
 }
 
-impl Entry<'_> {
+impl<'a> Place<'a> {
+    fn of(key: Str<'a>) -> Self {
+        Self { key, prefix: key.prefix() }
+    }
+
     fn cmp(&self, other: &Self) -> Ordering {
         self.prefix.cmp(&other.prefix).then_with(|| self.key.cmp(other.key))
     }
+}
 
-    fn is_before(&self, other: &Self) -> bool {
-        self.cmp(other).is_lt()
+/// Puts members in order. Whether they did not stand so; none if two have the same key.
+fn sort<'a, T>(members: &mut [T], place: impl Fn(&T) -> Place<'a>) -> Option<bool> {
+    let ascending = |one: &T, two: &T| place(one).cmp(&place(two)).is_lt();
+    if members.is_sorted_by(ascending) {
+        return Some(false);
     }
+    members.sort_unstable_by(|one, two| place(one).cmp(&place(two)));
+    members.is_sorted_by(ascending).then_some(true)
 }
 
 struct Writer<'a> {
     out: String,
-    /// The members of all objects that are open, outer ones first.
-    members: Vec<Entry<'a>>,
+    /// The members of all objects within the outermost one that are open, outer ones first, and where they stand in `out`.
+    open: Vec<(Place<'a>, Range<usize>)>,
     /// Room to put an object in order; kept for the next one.
     spare: String,
     dialect: CanonicalDialect,
 }
 
 impl<'a> Writer<'a> {
+    fn outermost<F: Filter>(
+        &mut self,
+        reader: &mut Reader<'a>,
+        filter: F,
+    ) -> Result<Vec<CanonicalMember<'a>>, JsonError> {
+        let mut members = Vec::with_capacity(USUAL_MEMBERS);
+        reader.object(|key, reader| {
+            let kind = reader.kind()?;
+            let (at, start) = (reader.at(), self.out.len());
+            let (value, text) = match filter.member(key, kind) {
+                Member::Omit => return reader.skip().map(drop),
+                Member::Keep(filter) => match self.as_written(reader, filter) {
+                    Some(value) => (value, reader.member(key, value)),
+                    None => {
+                        // Room for this value and what may follow, once.
+                        self.out.reserve(reader.rest());
+                        self.key(key);
+                        self.value(reader, kind, filter)?;
+                        (reader.since(at), None)
+                    }
+                },
+                Member::Empty => {
+                    self.key(key);
+                    self.out.push_str("{}");
+                    (reader.skip()?, None)
+                }
+            };
+            let text = match text {
+                Some(text) => MemberText::Borrowed(text),
+                None => {
+                    if self.out.len() == start {
+                        self.key(key);
+                        self.out.push_str(value);
+                    }
+                    MemberText::Written(start..self.out.len())
+                }
+            };
+            members.push(CanonicalMember { place: Place::of(key), value, text });
+            Ok(())
+        })?;
+        match sort(&mut members, |member| member.place) {
+            Some(_) => Ok(members),
+            None => Err(reader.error(JsonErrorKind::DuplicateKey)),
+        }
+    }
+
+    /// Reads over the next value if it is canonical as it stands.
+    fn as_written(&self, reader: &mut Reader<'a>, filter: impl Filter) -> Option<&'a str> {
+        if !filter.keeps_all() || reader.depth() > TRIED_DEPTH {
+            return None;
+        }
+        let dialect = self.dialect;
+        reader.skip_as_written(|number| dialect.is_as_written(number))
+    }
+
     /// Writes the value that comes next, which is of this kind.
     fn value<F: Filter>(&mut self, reader: &mut Reader<'a>, kind: Kind, filter: F) -> Result<(), JsonError> {
-        if filter.keeps_all() && reader.depth() <= TRIED_DEPTH {
-            let dialect = self.dialect;
-            if let Some(text) = reader.skip_as_written(|number| dialect.is_as_written(number)) {
-                self.out.push_str(text);
-                return Ok(());
-            }
-        }
         match kind {
             Kind::Object => self.object(reader, filter),
             Kind::Array => self.array(reader),
             Kind::String => {
                 let string = reader.string()?;
-                self.string(string);
+                push_str(&mut self.out, string);
                 Ok(())
             }
             Kind::Number => {
@@ -223,26 +332,21 @@ impl<'a> Writer<'a> {
         }
     }
 
+    /// Writes the members as they come, and puts them in order afterwards if they did not come so.
     fn object<F: Filter>(&mut self, reader: &mut Reader<'a>, filter: F) -> Result<(), JsonError> {
-        let first = self.members.len();
-        if self.members(reader, filter, first)? {
-            self.put_in_order(first);
-        }
-        self.members.truncate(first);
-        Ok(())
-    }
-
-    /// Writes an object with its members as they come, and puts their entries, from `first` on, in order. Whether the members
-    /// have to follow them.
-    fn members<F: Filter>(&mut self, reader: &mut Reader<'a>, filter: F, first: usize) -> Result<bool, JsonError> {
+        let first = self.open.len();
         self.out.push('{');
+        let start = self.out.len();
         reader.object(|key, reader| {
             let from = self.out.len();
             let kind = reader.kind()?;
             match filter.member(key, kind) {
                 Member::Keep(filter) => {
                     self.key(key);
-                    self.value(reader, kind, filter)?;
+                    match self.as_written(reader, filter) {
+                        Some(value) => self.out.push_str(value),
+                        None => self.value(reader, kind, filter)?,
+                    }
                 }
                 Member::Empty => {
                     self.key(key);
@@ -251,37 +355,27 @@ impl<'a> Writer<'a> {
                 }
                 Member::Omit => return reader.skip().map(drop),
             }
-            self.members.push(Entry { key, prefix: key.prefix(), text: from..self.out.len() });
+            self.open.push((Place::of(key), from..self.out.len()));
             self.out.push(',');
             Ok(())
         })?;
+        let members = self.open.get_mut(first..).unwrap_or_default();
+        if sort(members, |(place, _)| *place).ok_or(reader.error(JsonErrorKind::DuplicateKey))? {
+            self.spare.clear();
+            self.spare.reserve(self.out.len());
+            for (_, range) in members {
+                self.spare.push_str(self.out.get(range.clone()).unwrap_or_default());
+                self.spare.push(',');
+            }
+            self.out.truncate(start);
+            self.out.push_str(&self.spare);
+        }
+        self.open.truncate(first);
         if self.out.ends_with(',') {
             self.out.pop();
         }
         self.out.push('}');
-
-        let members = self.members.get_mut(first..).unwrap_or_default();
-        if members.is_sorted_by(Entry::is_before) {
-            return Ok(false);
-        }
-        members.sort_unstable_by(Entry::cmp);
-        if members.is_sorted_by(Entry::is_before) { Ok(true) } else { Err(reader.error(JsonErrorKind::DuplicateKey)) }
-    }
-
-    /// Writes the object that was written last once more, with the members in the order of their entries.
-    fn put_in_order(&mut self, first: usize) {
-        let members = self.members.get(first..).unwrap_or_default();
-        let start = members.iter().map(|member| member.text.start).min().unwrap_or(self.out.len());
-        self.spare.clear();
-        self.spare.reserve(self.out.len());
-        for member in members {
-            self.spare.push_str(self.out.get(member.text.clone()).unwrap_or_default());
-            self.spare.push(',');
-        }
-        self.spare.pop();
-        self.out.truncate(start);
-        self.out.push_str(&self.spare);
-        self.out.push('}');
+        Ok(())
     }
 
     fn array(&mut self, reader: &mut Reader<'a>) -> Result<(), JsonError> {
@@ -300,19 +394,8 @@ impl<'a> Writer<'a> {
     }
 
     fn key(&mut self, key: Str<'a>) {
-        self.string(key);
+        push_str(&mut self.out, key);
         self.out.push(':');
-    }
-
-    fn string(&mut self, string: Str<'a>) {
-        match string.plain_quoted() {
-            Some(quoted) => self.out.push_str(quoted),
-            None => {
-                self.out.push('"');
-                string.chars().for_each(|character| push_char(&mut self.out, character));
-                self.out.push('"');
-            }
-        }
     }
 
     fn number(&mut self, number: Number<'_>) -> Result<(), JsonErrorKind> {
@@ -353,7 +436,11 @@ fn push_char(out: &mut String, character: char) {
         '\n' => out.push_str("\\n"),
         '\u{c}' => out.push_str("\\f"),
         '\r' => out.push_str("\\r"),
-        '\0'..'\u{20}' => out.push_str(&format!("\\u{:04x}", u32::from(character))),
+        '\0'..'\u{20}' => {
+            // Without a string in between: a hostile text may have thousands of them.
+            out.push_str(if character < '\u{10}' { "\\u000" } else { "\\u001" });
+            out.extend(char::from_digit(u32::from(character) & 0xF, 16));
+        }
         _ => out.push(character),
     }
 }

@@ -310,6 +310,24 @@ impl<'a> Reader<'a> {
         if self.as_written { Ok(()) } else { Err(self.error(JsonErrorKind::UnexpectedCharacter)) }
     }
 
+    /// The text from the start of this key to here, if it has no escape and nothing but the colon stands between it and this value,
+    /// which was read last.
+    pub(super) fn member(&self, key: Str<'a>, value: &str) -> Option<&'a str> {
+        let quoted = key.plain_quoted()?;
+        let start = self.at.checked_sub(quoted.len() + 1 + value.len())?;
+        Some(self.since(start)).filter(|member| member.starts_with(quoted))
+    }
+
+    /// How many bytes are not read yet.
+    pub(super) fn rest(&self) -> usize {
+        self.text.len().saturating_sub(self.at)
+    }
+
+    /// How far the text is read.
+    pub(super) const fn at(&self) -> usize {
+        self.at
+    }
+
     /// How many objects and arrays are open.
     pub(super) const fn depth(&self) -> u32 {
         self.depth
@@ -368,7 +386,8 @@ impl<'a> Reader<'a> {
         self.text.as_bytes().get(self.at).copied()
     }
 
-    fn since(&self, start: usize) -> &'a str {
+    /// The text from there to here.
+    pub(super) fn since(&self, start: usize) -> &'a str {
         self.text.get(start..self.at).unwrap_or_default()
     }
 }

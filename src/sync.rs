@@ -1,0 +1,361 @@
+//! Knocks in `/sync`: which section a room stands in, what the `knock` section holds, and whether a room can be knocked on at all.
+//!
+//! A server writes a [`KnockedRoom`], a client reads a [`KnockSection`].
+//!
+//! <https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3sync>
+//!
+//! # Examples
+//!
+//! ```
+//! use matrix_knock::event::{Membership, Pdu};
+//! use matrix_knock::id::UserId;
+//! use matrix_knock::stripped_state::StrippedEvent;
+//! use matrix_knock::sync::{KnockSection, KnockedRoom, Section};
+//!
+//! assert_eq!(Section::of(Membership::Knock).as_str(), "knock");
+//!
+//! // What another server sent, verified, and the user's own knock.
+//! let create = r#"{"type":"m.room.create","state_key":"","sender":"@a:a.example","content":{"room_version":"11"}}"#;
+//! let knock = r#"{"type":"m.room.member","state_key":"@kay:b.example","sender":"@kay:b.example",
+//!     "content":{"membership":"knock"}}"#;
+//! let state = [knock, create].into_iter().filter_map(|text| StrippedEvent::of(&Pdu::parse(text).ok()?)).collect();
+//! let room = KnockedRoom::new(state, UserId::parse("@kay:b.example")?);
+//! let section = KnockedRoom::section([("!r:a.example", &room)]);
+//! assert!(section.starts_with(r#"{"!r:a.example":{"knock_state":{"events":[{"content":{"room_version":"11"},"#));
+//!
+//! let read = KnockSection::parse(&section)?;
+//! let (room_id, room) = read.rooms().next().expect("one room");
+//! assert_eq!(room_id, "!r:a.example");
+//! assert_eq!(room.state().len(), 2);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use crate::event::content::join_rules::{JoinRule, join_rule};
+use crate::event::content::{CREATE, JOIN_RULES, MEMBER, read_object, read_object_field};
+use crate::event::{Event, Membership, Pdu};
+use crate::id::{EventId, UserId};
+use crate::json::{CanonicalDialect, Field, JsonError, Kind, Reader, Without, canonical, canonical_part, push_string};
+use crate::room_version::RoomVersion;
+use crate::state::RoomState;
+use crate::stripped_state::StrippedEvent;
+
+/// The sections of `rooms` in `/sync`. A room stands in exactly one of them for a user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Section {
+    /// The user is asked in.
+    Invite,
+    /// The user is in the room.
+    Join,
+    /// The user asks to be let in.
+    Knock,
+    /// The user is not in the room any more: left, was kicked, was banned, took a knock back, had it declined.
+    Leave,
+}
+
+impl Section {
+    /// The section by the user's membership. A user without any has no section for the room.
+    #[must_use]
+    pub const fn of(membership: Membership) -> Self {
+        match membership {
+            Membership::Invite => Self::Invite,
+            Membership::Join => Self::Join,
+            Membership::Knock => Self::Knock,
+            Membership::Ban | Membership::Leave => Self::Leave,
+        }
+    }
+
+    /// The name of the section: `knock`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Invite => "invite",
+            Self::Join => "join",
+            Self::Knock => "knock",
+            Self::Leave => "leave",
+        }
+    }
+}
+
+impl fmt::Display for Section {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// Whether anybody at all can knock on the room, for its summary, the public rooms list and the space hierarchy: its version has
+/// knocking, and its join rule lets people knock.
+///
+/// Whether a certain user can is for [`may`](crate::auth::may) to say.
+///
+/// <https://spec.matrix.org/v1.19/client-server-api/#knocking-on-rooms>
+#[must_use]
+pub fn is_knockable(version: RoomVersion, state: &(impl RoomState + ?Sized)) -> bool {
+    state.event(JOIN_RULES, "").is_some_and(|event| lets_knock(version, event.content()))
+}
+
+/// The same for who has no more than the `join_rule` and the `room_version` of a summary: a client.
+#[must_use]
+pub fn summary_is_knockable(room_version: &str, join_rule: &str) -> bool {
+    let mut content = String::from(r#"{"join_rule":"#);
+    push_string(&mut content, join_rule);
+    content.push('}');
+    room_version.parse().is_ok_and(|version| lets_knock(version, &content))
+}
+
+fn lets_knock(version: RoomVersion, join_rules: &str) -> bool {
+    match join_rule(join_rules, version.rules()) {
+        Ok(JoinRule::Knock | JoinRule::KnockRestricted) => true,
+        Ok(JoinRule::Public | JoinRule::Invite | JoinRule::Restricted | JoinRule::Unknown) | Err(_) => false,
+    }
+}
+
+/// The name under which the member event stands beside the `knock_state`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum MemberEventKey {
+    /// `state`: since [MSC4319](https://github.com/matrix-org/matrix-spec-proposals/pull/4319) is in the specification, which as of v1.19 it
+    /// is not.
+    State,
+    /// `org.matrix.msc4319.state`: until then.
+    Unstable,
+}
+
+impl MemberEventKey {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::State => "state",
+            Self::Unstable => "org.matrix.msc4319.state",
+        }
+    }
+}
+
+/// A room that a user knocks on, as `/sync` shows it: `rooms.knock.{roomId}`.
+///
+/// `Display` writes it as JSON, in the same order every time: the create event first, the user's own member event last, the others
+/// by type and state key.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct KnockedRoom {
+    state: Vec<StrippedEvent>,
+    member_event: Option<(MemberEventKey, String)>,
+}
+
+impl KnockedRoom {
+    /// A room of which this user is shown this state: that of a pending knock, or [of this server's own](crate::stripped_state::for_client).
+    /// Of two events with the same type and state key the last counts.
+    #[must_use]
+    pub fn new(state: Vec<StrippedEvent>, user: UserId<'_>) -> Self {
+        let mut by_place = BTreeMap::new();
+        for event in state {
+            by_place.insert((event.event_type().to_owned(), event.state_key().to_owned()), event);
+        }
+        let mut state: Vec<StrippedEvent> = by_place.into_values().collect();
+        let rank = |event: &StrippedEvent| match (event.event_type(), event.state_key()) {
+            (CREATE, "") => 0,
+            (MEMBER, key) if key == user.as_str() => 2,
+            _ => 1,
+        };
+        // A stable sort: the others stay in order.
+        state.sort_by(|one, two| rank(one).cmp(&rank(two)).then(Ordering::Equal));
+        Self { state, member_event: None }
+    }
+
+    /// Adds the user's own member event, whole, beside the stripped state, where clients ask for it: with its ID, its time, and
+    /// without the room ID, as events stand in `/sync`. An event that is no JSON object with a time is not added.
+    #[must_use]
+    pub fn with_member_event(self, key: MemberEventKey, event_id: EventId<'_>, event: &Pdu<'_>) -> Self {
+        let member_event = client_event(event_id, event).map(|text| (key, text)).or(self.member_event);
+        Self { member_event, ..self }
+    }
+
+    /// What is shown, in its order.
+    #[must_use]
+    pub fn state(&self) -> &[StrippedEvent] {
+        &self.state
+    }
+
+    /// The value of `unsigned` with the `knock_room_state` that a member event carries where it is shown by itself.
+    #[must_use]
+    pub fn to_unsigned(&self) -> String {
+        format!(r#"{{"knock_room_state":[{}]}}"#, self.events())
+    }
+
+    /// The `knock` section of several rooms: an object by room ID. Of two entries for the same room the last counts.
+    #[must_use]
+    pub fn section<'r>(rooms: impl IntoIterator<Item = (&'r str, &'r Self)>) -> String {
+        let mut out = String::from("{");
+        for (room_id, room) in rooms.into_iter().collect::<BTreeMap<_, _>>() {
+            if out.len() > 1 {
+                out.push(',');
+            }
+            push_string(&mut out, room_id);
+            out.push_str(&format!(":{room}"));
+        }
+        out.push('}');
+        out
+    }
+
+    fn events(&self) -> String {
+        self.state.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+    }
+}
+
+impl fmt::Display for KnockedRoom {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, r#"{{"knock_state":{{"events":[{}]}}"#, self.events())?;
+        if let Some((key, event)) = &self.member_event {
+            write!(f, r#","{}":{{"events":[{event}]}}"#, key.as_str())?;
+        }
+        f.write_str("}")
+    }
+}
+
+/// An event as `/sync` has it: content, ID, time, sender, state key, type.
+fn client_event(event_id: EventId<'_>, event: &Pdu<'_>) -> Option<String> {
+    let omitted = [
+        "auth_events",
+        "depth",
+        "event_id",
+        "hashes",
+        "origin",
+        "prev_events",
+        "prev_state",
+        "room_id",
+        "signatures",
+        "unsigned",
+    ];
+    let text = canonical_part(event.text(), CanonicalDialect::Lenient, Without(&omitted)).ok()?;
+    let mut out = String::from(r#"{"event_id":"#);
+    push_string(&mut out, event_id.as_str());
+    out.push(',');
+    out.push_str(text.strip_prefix('{')?);
+    let mut has_time = false;
+    let read = read_object(&text, |key, reader| {
+        has_time |= key.is("origin_server_ts") && reader.kind()? == Kind::Number;
+        reader.skip().map(drop)
+    });
+    read.and_then(|()| canonical(&out, CanonicalDialect::Lenient)).ok().filter(|_| has_time)
+}
+
+/// A `knock` section that is no object of objects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SectionError {
+    /// It is no JSON, or has a room twice.
+    #[error(transparent)]
+    Json(#[from] JsonError),
+    /// It is of another kind than an object.
+    #[error("the `knock` section is not an object")]
+    NotAnObject,
+}
+
+/// The `knock` section as a client reads it: `rooms.knock`.
+///
+/// A room or an event that is malformed is passed over: the rest is shown all the same.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct KnockSection {
+    rooms: BTreeMap<String, ReadRoom>,
+}
+
+/// A room that the user knocks on, as a client reads it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ReadRoom {
+    state: Vec<StrippedEvent>,
+    member_event: Option<String>,
+}
+
+impl KnockSection {
+    /// Reads the section, the value of `rooms.knock`.
+    ///
+    /// # Errors
+    ///
+    /// [`SectionError`].
+    pub fn parse(text: &str) -> Result<Self, SectionError> {
+        if Reader::new(text).kind()? != Kind::Object {
+            return Err(SectionError::NotAnObject);
+        }
+        let mut rooms = BTreeMap::new();
+        let mut texts = Vec::new();
+        // The keys that stand twice, at any level.
+        let text = canonical(text, CanonicalDialect::Lenient)?;
+        read_object(&text, |room_id, reader| {
+            texts.push((room_id.text().into_owned(), reader.skip()?));
+            Ok(())
+        })?;
+        for (room_id, text) in texts {
+            rooms.insert(room_id, ReadRoom::read(text)?);
+        }
+        Ok(Self { rooms })
+    }
+
+    /// The rooms by their IDs.
+    pub fn rooms(&self) -> impl ExactSizeIterator<Item = (&str, &ReadRoom)> {
+        self.rooms.iter().map(|(room_id, room)| (room_id.as_str(), room))
+    }
+}
+
+impl ReadRoom {
+    fn read(text: &str) -> Result<Self, JsonError> {
+        let mut state = Field::Missing;
+        let mut member_events: [Field<&str>; 2] = [Field::Missing; 2];
+        read_object_field(&mut Reader::new(text), |key, reader| {
+            let value = reader.skip()?;
+            match () {
+                () if key.is("knock_state") => state.put(Field::Is(value)),
+                () if key.is("state") => member_events[0].put(Field::Is(value)),
+                () if key.is("org.matrix.msc4319.state") => member_events[1].put(Field::Is(value)),
+                () => {}
+            }
+            Ok(())
+        })?;
+        let mut seen = BTreeSet::new();
+        let mut room = Self::default();
+        for event in events(state)?.into_iter().filter_map(|text| StrippedEvent::of(&Pdu::parse_stored(text).ok()?)) {
+            if seen.insert((event.event_type().to_owned(), event.state_key().to_owned())) {
+                room.state.push(event);
+            }
+        }
+        for field in member_events {
+            let found = events(field)?.into_iter().find(|text| {
+                Pdu::parse_stored(text).is_ok_and(|event| event.event_type() == MEMBER && event.state_key().is_some())
+            });
+            room.member_event = room.member_event.or(found.map(str::to_owned));
+        }
+        Ok(room)
+    }
+
+    /// What the server shows, the first one for each type and state key.
+    #[must_use]
+    pub fn state(&self) -> &[StrippedEvent] {
+        &self.state
+    }
+
+    /// The event of this type and state key.
+    #[must_use]
+    pub fn event(&self, event_type: &str, state_key: &str) -> Option<&StrippedEvent> {
+        self.state.iter().find(|event| event.event_type() == event_type && event.state_key() == state_key)
+    }
+
+    /// The user's own member event, whole, as JSON, from a server that gives it (MSC4319).
+    #[must_use]
+    pub fn member_event(&self) -> Option<&str> {
+        self.member_event.as_deref()
+    }
+}
+
+/// The texts in the `events` of an object; none if there is nothing of the kind.
+fn events(object: Field<&str>) -> Result<Vec<&str>, JsonError> {
+    let Field::Is(object) = object else { return Ok(Vec::new()) };
+    let mut found = Vec::new();
+    read_object_field(&mut Reader::new(object), |key, reader| {
+        if !key.is("events") || reader.kind()? != Kind::Array {
+            return reader.skip().map(drop);
+        }
+        reader.array(|reader| {
+            found.push(reader.skip()?);
+            Ok(())
+        })
+    })?;
+    Ok(found)
+}

@@ -1,0 +1,212 @@
+//! The knocking server's machines, driven by hosts and servers that do anything in any order, beside a model that knows
+//! no states.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use matrix_knock::RoomVersion;
+use matrix_knock::handshake::knocking::{Details, Failure, MAX_SERVERS, Retracting, Start};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::{Index, select};
+use proptest::test_runner::TestRunner;
+use serde_json::json;
+
+use crate::hostile::hostile;
+use crate::model::{Exchange, Now, Purpose};
+use crate::room::{HOME, NOW, Room};
+use crate::stage::{KINDS, Machine, Stage, Step, knock, pending};
+
+#[derive(Debug, Clone)]
+struct Play {
+    version: RoomVersion,
+    is_leave: bool,
+    servers: Vec<String>,
+    versions: Vec<RoomVersion>,
+    details: Details,
+    now: u64,
+    steps: Vec<Step>,
+    /// What the host does when there are no more steps.
+    rest: Step,
+}
+
+/// Good names, and what is passed over: this server itself, and what is no name.
+const NAMES: [&str; 6] = ["a.example", "c.example:8448", "[::1]:80", "192.0.2.1", "D.example", "d.example"];
+const NO_NAMES: [&str; 5] = [HOME, "", "not a name", "a.example:port", "é.example"];
+
+fn refusals() -> impl Strategy<Value = Step> {
+    let version = prop_oneof![select(vec!["6", "10", "org.example.v1", "\"\n"]).prop_map(str::to_owned), "\\PC{0,3}"];
+    let retry_after = prop_oneof![Just(json!(null)), (0..1_u64 << 53).prop_map(|time| json!(time)), Just(json!(-1))];
+    let errcode = select(vec!["M_INCOMPATIBLE_ROOM_VERSION", "M_FORBIDDEN", "M_LIMIT_EXCEEDED", "M_UNKNOWN"]);
+    let body = (errcode, version, retry_after).prop_map(|(errcode, version, retry_after)| {
+        json!({ "errcode": errcode, "error": "no", "room_version": version, "retry_after_ms": retry_after }).to_string()
+    });
+    let body = prop_oneof![3 => body.clone(), 2 => (body, hostile()).prop_map(|(body, hostile)| hostile.body(&body))];
+    let status = prop_oneof![
+        5 => select(vec![400, 403, 404, 429]),
+        1 => select(vec![0, 100, 199, 201, 204, 301, 401, 405, 408, 413, 499, 500, 502, 503, 504, 599, u16::MAX]),
+        1 => any::<u16>(),
+    ];
+    (status, body).prop_map(|(status, body)| Step::Refusal(status, body))
+}
+
+fn steps() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        8 => Just(Step::Honest),
+        4 => prop_oneof![Just(None), select(vec![201, 202, 301, 500, 502, 504]).prop_map(Some)].prop_map(Step::Lost),
+        1 => Just(Step::Silent),
+        3 => refusals(),
+        3 => hostile().prop_map(Step::Hostile),
+        2 => (any::<Index>(), select(KINDS.to_vec())).prop_map(|(which, kind)| Step::Stale(which, kind)),
+        1 => any::<Index>().prop_map(Step::WrongKind),
+        1 => select(vec!["", "ed25519", "ed25519:", "ed25519:a-b", "rsa:1", "ed25519:1 "])
+            .prop_map(|id| Step::BadKeyId(id.to_owned())),
+        1 => Just(Step::Resume),
+    ]
+}
+
+/// Knocks that a server took without a word, which seldom come about by chance.
+fn beginnings() -> impl Strategy<Value = Vec<Step>> {
+    let lost = [Step::Honest, Step::Honest, Step::Lost(None)];
+    prop_oneof![3 => Just(Vec::new()), 1 => refusals().prop_map(move |then| [&lost[..], &[then]].concat())]
+}
+
+fn details() -> impl Strategy<Value = Details> {
+    let text = prop_oneof![
+        20 => Just(None),
+        20 => "[\\PC\u{0}-\u{1f}\"\\\\]{0,8}".prop_map(Some),
+        1 => (65_000..66_000_usize).prop_map(|length| Some("x".repeat(length))),
+        1 => (20_000..66_000_usize).prop_map(|length| Some("\u{1}".repeat(length / 6))),
+    ];
+    (text.clone(), text.clone(), text).prop_map(|(reason, displayname, avatar_url)| Details {
+        reason,
+        displayname,
+        avatar_url,
+    })
+}
+
+fn plays() -> impl Strategy<Value = Play> {
+    use RoomVersion::{V6, V7, V8, V10, V11, V12};
+    let versions = prop_oneof![4 => Just(RoomVersion::ALL.to_vec()), 1 => vec(select(vec![V6, V7, V10, V12]), 1..4)];
+    let name = prop_oneof![4 => select(NAMES.to_vec()), 1 => select(NO_NAMES.to_vec())].prop_map(str::to_owned);
+    let many = (18..30_u32).prop_map(|many| (0..many).map(|number| format!("s{number}.example")).collect());
+    (
+        (select(vec![V7, V8, V10, V11, V12]), prop_oneof![3 => Just(false), 1 => Just(true)]),
+        prop_oneof![20 => vec(name, 1..7), 1 => many],
+        (versions, details(), prop_oneof![8 => Just(NOW), 1 => Just(0), 1 => Just(u64::MAX)]),
+        (beginnings(), vec(steps(), 0..25)).prop_map(|(first, then)| [first, then].concat()),
+        prop_oneof![Just(Step::Honest), Just(Step::Silent), Just(Step::Lost(None))],
+    )
+        .prop_map(|((version, is_leave), servers, (versions, details, now), steps, rest)| Play {
+            version,
+            is_leave,
+            servers,
+            versions,
+            details,
+            now,
+            steps,
+            rest,
+        })
+}
+
+/// Who is asked: each once, in order.
+fn asked<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let mut asked: Vec<String> = Vec::new();
+    for name in names.filter(|name| !NO_NAMES.contains(name)) {
+        if !asked.iter().any(|other| other == name) {
+            asked.push(name.to_owned());
+        }
+    }
+    asked.truncate(MAX_SERVERS);
+    asked
+}
+
+/// Plays it to the end, and says how it ended.
+fn play(play: &Play) -> String {
+    let mut room = Room::new(play.version);
+    let names: Vec<_> = play.servers.iter().map(String::as_str).collect();
+    let versions: Vec<_> = play.versions.iter().copied().filter(|version| *version >= RoomVersion::V7).collect();
+    let mut details = play.details.clone();
+    let mut servers = asked(names.iter().copied());
+    let (machine, purpose) = if play.is_leave {
+        let taken = pending(&mut room);
+        details = Details { reason: details.reason, ..Details::default() };
+        servers = asked([taken.server()].into_iter().chain(names.iter().copied()));
+        let machine = Retracting::start(&taken, &names, details.reason.as_deref()).unwrap();
+        (Machine::Leave(Box::new(machine)), Purpose::Leave(play.version))
+    } else {
+        match knock(&room, &names, &play.versions, &details) {
+            Start::Remote(machine) => (Machine::Knock(machine), Purpose::Knock(&versions)),
+            Start::Local => panic!("this server is not in the room"),
+            Start::Failed(failure) => {
+                let expected = if versions.is_empty() { Failure::NoVersions } else { Failure::NoServers };
+                assert_eq!(failure, expected);
+                assert!(versions.is_empty() || servers.is_empty());
+                return format!("{failure:?}");
+            }
+        }
+    };
+    let room_id = room.id.clone();
+    let exchange = Exchange { purpose, room_id: &room_id, servers: &servers, details: &details };
+    let mut stage = Stage::new(machine, room);
+    for step in &play.steps {
+        stage.check(&exchange);
+        stage.go(step, play.now);
+    }
+    while !stage.machine.has_ended() {
+        stage.check(&exchange);
+        stage.go(&play.rest, play.now);
+        assert!(
+            stage.history.len() <= servers.len() + 2,
+            "one request a server, one signature, one event sent twice to one"
+        );
+    }
+    let now = stage.check(&exchange);
+    nothing_is_lost(&stage, &now);
+    stage.check_end(&now)
+}
+
+/// Said without the model: a knock that is in the room is known to be there, or that it may be.
+fn nothing_is_lost(stage: &Stage, now: &Now) {
+    let Machine::Knock(machine) = &stage.machine else { return };
+    let in_room = stage.room.events.iter().skip(4).map(|(id, _)| id.as_str()).next();
+    let outcome = machine.outcome().unwrap();
+    let known = outcome.as_ref().map_or_else(|failed| failed.perhaps.as_ref(), Some);
+    if let Some(in_room) = in_room {
+        assert_eq!(known.map(|knock| knock.event_id()), Some(in_room), "{now:?}");
+    }
+}
+
+#[test]
+fn whatever_is_answered() {
+    let cases = ProptestConfig::default().cases.max(1000);
+    let config = ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() };
+    let ends = RefCell::new(BTreeMap::<String, usize>::new());
+    TestRunner::new(config)
+        .run(&plays(), |of| {
+            *ends.borrow_mut().entry(play(&of)).or_default() += 1;
+            Ok(())
+        })
+        .unwrap();
+    let ends = ends.into_inner();
+    println!("how {cases} exchanges ended: {ends:#?}");
+    for end in [
+        "pending",
+        "NoServers",
+        "NoVersions",
+        "TooLarge",
+        "IncompatibleRoomVersion",
+        "Forbidden",
+        "RateLimited",
+        "NotFound",
+        "NoAnswer",
+        "Forbidden, perhaps pending",
+        "RateLimited, perhaps pending",
+        "NotFound, perhaps pending",
+        "NoAnswer, perhaps pending",
+        "left",
+        "left locally only",
+    ] {
+        assert!(ends.contains_key(end), "{end} never came");
+    }
+}

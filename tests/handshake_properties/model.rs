@@ -1,0 +1,372 @@
+//! What has to come of an exchange, told from all that was answered so far: written from the specification's text and the
+//! design, by other means than the crate's own. It knows no states: it looks at the whole history each time.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use base64::Engine as _;
+use base64::prelude::{BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE_NO_PAD};
+use matrix_knock::RoomVersion;
+use matrix_knock::handshake::knocking::{Details, Failure, Request};
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Value, json};
+use sha2::{Digest as _, Sha256};
+
+use crate::room::{HOME, KAY};
+
+/// What is asked of other servers.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Purpose<'a> {
+    Knock(&'a [RoomVersion]),
+    Leave(RoomVersion),
+}
+
+/// What was asked for, and by whom.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Exchange<'a> {
+    pub(crate) purpose: Purpose<'a>,
+    pub(crate) room_id: &'a str,
+    pub(crate) servers: &'a [String],
+    pub(crate) details: &'a Details,
+}
+
+/// Something that the machine was given and took.
+#[derive(Debug, Clone)]
+pub(crate) enum Given {
+    /// Status, body and time; none if there was no answer.
+    Reply(Option<(u16, String)>, u64),
+    Signature(String, [u8; 64]),
+}
+
+/// The event that has to be signed, in all its forms.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Expected {
+    pub(crate) version: RoomVersion,
+    /// What is signed.
+    pub(crate) message: String,
+    pub(crate) event_id: String,
+    hashed: Value,
+}
+
+/// What has to be wanted now.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Now {
+    Ask(Request),
+    Sign(Expected),
+    Accepted { server: String, event_id: String, text: String, version: RoomVersion },
+    Failed { failure: Failure, perhaps: Option<(String, String)> },
+}
+
+impl Exchange<'_> {
+    pub(crate) fn now(&self, history: &[Given]) -> Now {
+        let failed = |failure| Now::Failed { failure, perhaps: None };
+        let mut failures = Vec::new();
+        let mut replies = history.iter();
+        let mut server = 0;
+        let (version, proposed) = loop {
+            if server == self.servers.len() {
+                return failed(Self::told(failures));
+            }
+            let reply = match replies.next() {
+                None => return Now::Ask(self.make(server)),
+                Some(Given::Reply(reply, now)) => (reply, now),
+                Some(Given::Signature(..)) => panic!("a signature of nothing"),
+            };
+            match reply {
+                (Some((200, body)), now) => match self.read_template(body) {
+                    Some((version, proposed)) => break (version, self.rebuilt(&proposed, *now)),
+                    None => failures.push(Failure::NoAnswer),
+                },
+                (Some((400, body)), _) => match self.other_version(body) {
+                    Some(room_version) => return failed(Failure::IncompatibleRoomVersion { room_version }),
+                    None => failures.push(Failure::NoAnswer),
+                },
+                (Some((status, body)), _) => failures.push(Self::refusal(*status, body)),
+                (None, _) => failures.push(Failure::NoAnswer),
+            }
+            server += 1;
+        };
+        // Hash and signature come on top: what they add too much is noticed with the signature.
+        if canon(&proposed).len() > 65_536 {
+            return failed(Failure::TooLarge);
+        }
+        let event = event_of(version, proposed);
+        let (key_id, signature) = match replies.next() {
+            None => return Now::Sign(event),
+            Some(Given::Signature(key_id, signature)) => (key_id, signature),
+            Some(Given::Reply(..)) => panic!("a reply to nothing"),
+        };
+        let mut signed = event.hashed.clone();
+        signed["signatures"] = json!({ HOME: { key_id: BASE64_STANDARD_NO_PAD.encode(signature) } });
+        let text = canon(&signed);
+        if text.len() > 65_536 {
+            return failed(Failure::TooLarge);
+        }
+        let mut perhaps = None;
+        let mut ended = None;
+        for reply in replies {
+            let Given::Reply(reply, _) = reply else { panic!("a signature of nothing") };
+            let name = self.servers[server].clone();
+            match reply {
+                Some((200, _)) => {
+                    return Now::Accepted { server: name, event_id: event.event_id, text, version };
+                }
+                // A timeout on the way says nothing of the server behind it.
+                Some((status @ 400..=499, body)) if *status != 408 => ended = Some(Self::refusal(*status, body)),
+                _ => {
+                    perhaps = perhaps.or(Some((name, event.event_id.clone())));
+                    server += 1;
+                }
+            }
+        }
+        if server == self.servers.len() {
+            ended = Some(Failure::NoAnswer);
+        }
+        match ended {
+            Some(failure) => Now::Failed { failure, perhaps },
+            None => Now::Ask(self.send(server, &event.event_id, text)),
+        }
+    }
+
+    /// The first 403, else the first 429, else 404, else nothing of use.
+    fn told(failures: Vec<Failure>) -> Failure {
+        let first = |is: fn(&Failure) -> bool| failures.iter().find(|failure| is(failure)).cloned();
+        first(|failure| *failure == Failure::Forbidden)
+            .or_else(|| first(|failure| matches!(failure, Failure::RateLimited { .. })))
+            .or_else(|| first(|failure| *failure == Failure::NotFound))
+            .unwrap_or(Failure::NoAnswer)
+    }
+
+    fn refusal(status: u16, body: &str) -> Failure {
+        match status {
+            403 => Failure::Forbidden,
+            404 => Failure::NotFound,
+            429 => {
+                let retry_after_ms = error(body).and_then(|body| body.get("retry_after_ms")?.as_u64());
+                Failure::RateLimited { retry_after_ms }
+            }
+            _ => Failure::NoAnswer,
+        }
+    }
+
+    fn other_version(&self, body: &str) -> Option<String> {
+        let Purpose::Knock(offered) = self.purpose else { return None };
+        let body = error(body)?;
+        body.get("errcode").filter(|errcode| *errcode == "M_INCOMPATIBLE_ROOM_VERSION")?;
+        let named = body.get("room_version")?.as_str().filter(|named| named.len() <= 255)?;
+        offered.iter().all(|version| version.as_str() != named).then(|| named.to_owned())
+    }
+
+    fn make(&self, server: usize) -> Request {
+        let endpoint = match self.purpose {
+            Purpose::Knock(_) => "make_knock",
+            Purpose::Leave(_) => "make_leave",
+        };
+        let mut path = format!("/_matrix/federation/v1/{endpoint}/{}/{}", escaped(self.room_id), escaped(KAY));
+        if let Purpose::Knock(versions) = self.purpose {
+            for (version, separator) in versions.iter().zip(std::iter::once('?').chain(std::iter::repeat('&'))) {
+                path += &format!("{separator}ver={version}");
+            }
+        }
+        Request { server: self.servers[server].clone(), method: "GET", path_and_query: path, body: None }
+    }
+
+    fn send(&self, server: usize, event_id: &str, text: String) -> Request {
+        let endpoint = match self.purpose {
+            Purpose::Knock(_) => "v1/send_knock",
+            Purpose::Leave(_) => "v2/send_leave",
+        };
+        let path = format!("/_matrix/federation/{endpoint}/{}/{}", escaped(self.room_id), escaped(event_id));
+        Request { server: self.servers[server].clone(), method: "PUT", path_and_query: path, body: Some(text) }
+    }
+
+    /// What may be taken from a template, if it is what was asked for.
+    pub(crate) fn read_template(&self, body: &str) -> Option<(RoomVersion, Value)> {
+        let answer = strict(body).filter(|_| body.len() <= 131_072)?;
+        let (answer, event) = (answer.as_object()?, answer.get("event")?.as_object()?);
+        let (version, membership) = match (self.purpose, answer.get("room_version")) {
+            (Purpose::Knock(offered), named) => {
+                (*offered.iter().find(|version| named.is_some_and(|named| named == version.as_str()))?, "knock")
+            }
+            (Purpose::Leave(version), None) => (version, "leave"),
+            (Purpose::Leave(version), Some(named)) => ((named == version.as_str()).then_some(version)?, "leave"),
+        };
+        for (key, value) in [("room_id", self.room_id), ("sender", KAY), ("state_key", KAY), ("type", "m.room.member")]
+        {
+            event.get(key).filter(|named| *named == value)?;
+        }
+        let content = event.get("content")?.as_object()?;
+        content.get("membership").filter(|named| *named == membership)?;
+        if content.contains_key("join_authorised_via_users_server") || content.contains_key("third_party_invite") {
+            return None;
+        }
+        let depth = event.get("depth")?.as_u64().filter(|depth| *depth < 1 << 53)?;
+        for (key, counts) in [("auth_events", 0..=10), ("prev_events", 1..=20)] {
+            let ids: Option<Vec<_>> = event.get(key)?.as_array()?.iter().map(Value::as_str).collect();
+            let mut ids = ids.filter(|ids| counts.contains(&ids.len()) && ids.iter().all(|id| is_event_id(id)))?;
+            let all = ids.len();
+            ids.sort_unstable();
+            ids.dedup();
+            if ids.len() < all {
+                return None;
+            }
+        }
+        let (auth_events, prev_events) = (&event["auth_events"], &event["prev_events"]);
+        Some((version, json!({ "auth_events": auth_events, "prev_events": prev_events, "depth": depth })))
+    }
+
+    /// The event with what is known on this side, and with nothing else.
+    fn rebuilt(&self, proposed: &Value, now: u64) -> Value {
+        let mut content = Map::new();
+        let membership = match self.purpose {
+            Purpose::Knock(_) => "knock",
+            Purpose::Leave(_) => "leave",
+        };
+        content.insert("membership".to_owned(), membership.into());
+        let Details { reason, displayname, avatar_url } = self.details;
+        for (key, value) in [("reason", reason), ("displayname", displayname), ("avatar_url", avatar_url)] {
+            content.extend(value.clone().map(|value| (key.to_owned(), value.into())));
+        }
+        json!({
+            "type": "m.room.member", "room_id": self.room_id, "sender": KAY, "state_key": KAY, "content": content,
+            "origin": HOME, "origin_server_ts": now.min((1 << 53) - 1), "auth_events": proposed["auth_events"],
+            "prev_events": proposed["prev_events"], "depth": proposed["depth"],
+        })
+    }
+}
+
+/// Content hash, redaction and reference hash, by hand.
+fn event_of(version: RoomVersion, mut event: Value) -> Expected {
+    let hash = Sha256::digest(canon(&event));
+    event["hashes"] = json!({ "sha256": BASE64_STANDARD_NO_PAD.encode(hash) });
+    let mut redacted = event.clone();
+    redacted["content"] = json!({ "membership": event["content"]["membership"] });
+    if version >= RoomVersion::V11 {
+        redacted.as_object_mut().unwrap().remove("origin");
+    }
+    let message = canon(&redacted);
+    let event_id = format!("${}", BASE64_URL_SAFE_NO_PAD.encode(Sha256::digest(&message)));
+    Expected { version, message, event_id, hashed: event }
+}
+
+fn is_event_id(id: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    id.len() == 44 && id.starts_with('$') && id.bytes().skip(1).all(allowed)
+}
+
+fn escaped(part: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    part.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+}
+
+/// Canonical JSON, of integers and what else the events in here have.
+pub(crate) fn canon(value: &Value) -> String {
+    match value {
+        Value::Array(values) => format!("[{}]", values.iter().map(canon).collect::<Vec<_>>().join(",")),
+        Value::Object(members) => {
+            let members: BTreeMap<_, _> = members.iter().collect();
+            let members =
+                members.into_iter().map(|(key, value)| format!("{}:{}", Value::from(key.as_str()), canon(value)));
+            format!("{{{}}}", members.collect::<Vec<_>>().join(","))
+        }
+        other => other.to_string(),
+    }
+}
+
+/// An error body, if it is one of a length that is looked at: of what stands twice there is nothing in it.
+fn error(body: &str) -> Option<BTreeMap<String, Value>> {
+    let Members(members) = serde_json::from_str(body).ok().filter(|_| body.len() <= 65_536)?;
+    let is_once = |key: &str| members.iter().filter(|(other, _)| other == key).count() == 1;
+    Some(members.iter().filter(|(key, _)| is_once(key)).cloned().collect())
+}
+
+struct Members(Vec<(String, Value)>);
+
+impl<'de> Deserialize<'de> for Members {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(MembersVisitor)
+    }
+}
+
+struct MembersVisitor;
+
+impl<'de> Visitor<'de> for MembersVisitor {
+    type Value = Members;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Members, A::Error> {
+        let mut all = Vec::new();
+        while let Some(member) = members.next_entry()? {
+            all.push(member);
+        }
+        Ok(Members(all))
+    }
+}
+
+/// JSON without keys that stand twice.
+pub(crate) fn strict(text: &str) -> Option<Value> {
+    serde_json::from_str::<Strict>(text).ok().map(|Strict(value)| value)
+}
+
+struct Strict(Value);
+
+impl<'de> Deserialize<'de> for Strict {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(StrictVisitor).map(Self)
+    }
+}
+
+struct StrictVisitor;
+
+impl<'de> Visitor<'de> for StrictVisitor {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E: Error>(self, value: bool) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_i64<E: Error>(self, value: i64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E: Error>(self, value: u64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E: Error>(self, value: f64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_str<E: Error>(self, value: &str) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Value, A::Error> {
+        let mut array = Vec::new();
+        while let Some(Strict(value)) = elements.next_element()? {
+            array.push(value);
+        }
+        Ok(array.into())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
+        let mut object = Map::new();
+        while let Some((key, Strict(value))) = members.next_entry::<String, _>()? {
+            if object.insert(key, value).is_some() {
+                return Err(A::Error::custom("a key that stands twice"));
+            }
+        }
+        Ok(object.into())
+    }
+}

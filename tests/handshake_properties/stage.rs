@@ -1,0 +1,350 @@
+//! A machine at work: the host that drives it, the servers that answer it, and at each step the model beside it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use matrix_knock::event::{Pdu, Sign as _};
+use matrix_knock::handshake::arrival::Arrival;
+use matrix_knock::handshake::knocking::{
+    Details, Failed, Intent, Knocking, NotTaken, OwnMembership, PendingKnock, Reply, Request, Retracted, Retracting,
+    Start, Ticket, Want,
+};
+use matrix_knock::id::UserId;
+use matrix_knock::stripped_state::StrippedEvent;
+use matrix_knock::{Ed25519, RoomVersion};
+use proptest::sample::Index;
+use serde_json::json;
+
+use crate::hostile::Hostile;
+use crate::model::{Exchange, Given, Now};
+use crate::room::{HOME, KAY, KEY_ID, NOW, RESIDENT, Room, key, keys};
+use crate::stored::resumed;
+
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Machine {
+    Knock(Box<Knocking>),
+    Leave(Box<Retracting>),
+}
+
+impl Machine {
+    pub(crate) fn want(&self) -> (Ticket, Want<'_>) {
+        match self {
+            Self::Knock(machine) => machine.want(),
+            Self::Leave(machine) => machine.want(),
+        }
+    }
+
+    fn reply(&mut self, ticket: Ticket, reply: Reply<'_>, now: u64) -> Result<(), NotTaken> {
+        match self {
+            Self::Knock(machine) => machine.reply(ticket, reply, now),
+            Self::Leave(machine) => machine.reply(ticket, reply, now),
+        }
+    }
+
+    fn signature(&mut self, ticket: Ticket, key_id: &str, signature: &[u8; 64]) -> Result<(), NotTaken> {
+        match self {
+            Self::Knock(machine) => machine.signature(ticket, key_id, signature),
+            Self::Leave(machine) => machine.signature(ticket, key_id, signature),
+        }
+    }
+
+    /// Only a knock has use for keys.
+    fn keys(&mut self, ticket: Ticket, known: bool) -> Result<Arrival, NotTaken> {
+        match self {
+            Self::Knock(machine) if known => machine.keys(ticket, &keys, &Ed25519, NOW),
+            Self::Knock(machine) => machine.keys(ticket, &|_: &str, _: &str| None, &Ed25519, NOW),
+            Self::Leave(_) => Err(NotTaken::NotAsked),
+        }
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        match self {
+            Self::Knock(machine) => machine.outcome().is_some(),
+            Self::Leave(machine) => machine.outcome().is_some(),
+        }
+    }
+
+    pub(crate) fn stored(&self) -> Self {
+        match self {
+            Self::Knock(machine) => Self::Knock(resumed(machine)),
+            Self::Leave(machine) => Self::Leave(resumed(machine)),
+        }
+    }
+}
+
+/// What the host does, or what is done to it.
+#[derive(Debug, Clone)]
+pub(crate) enum Step {
+    /// What is wanted, as an honest server answers it.
+    Honest,
+    /// The server does what it is asked to, and its answer is lost, or a proxy puts another one in its place.
+    Lost(Option<u16>),
+    /// The server is not reached.
+    Silent,
+    /// The server does nothing and says this.
+    Refusal(u16, String),
+    /// The server does what it is asked to and says something else.
+    Hostile(Hostile),
+    /// An answer to something that was asked for earlier, or will be, or never was.
+    Stale(Index, Kind),
+    /// An answer of a kind that is not asked for.
+    WrongKind(Index),
+    BadKeyId(String),
+    /// The host stops, and goes on from what it stored.
+    Resume,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Kind {
+    Reply,
+    NoReply,
+    Signature,
+    Keys,
+}
+
+pub(crate) const KINDS: [Kind; 4] = [Kind::Reply, Kind::NoReply, Kind::Signature, Kind::Keys];
+
+/// A machine at work, and all that came of it.
+pub(crate) struct Stage {
+    pub(crate) machine: Machine,
+    pub(crate) room: Room,
+    pub(crate) history: Vec<Given>,
+    tickets: Vec<Ticket>,
+    /// Whether the last answer came as an honest server gave it, and none before was made up.
+    is_honest: bool,
+    was_lied_to: bool,
+    arrival: Option<Arrival>,
+}
+
+impl Stage {
+    pub(crate) fn new(machine: Machine, room: Room) -> Self {
+        Self {
+            machine,
+            room,
+            history: Vec::new(),
+            tickets: Vec::new(),
+            is_honest: false,
+            was_lied_to: false,
+            arrival: None,
+        }
+    }
+
+    /// What the server does with a request, and says.
+    fn serve(&mut self, request: &Request) -> (u16, String) {
+        let is_leave = matches!(self.machine, Machine::Leave(_));
+        let Some(body) = &request.body else {
+            let query = request.path_and_query.split_once('?').map_or("", |(_, query)| query);
+            let versions: Vec<_> = query.split("&").filter_map(|item| item.strip_prefix("ver=")).collect();
+            return if is_leave { self.room.make_leave() } else { self.room.make_knock(&versions) };
+        };
+        let event_id = request.path_and_query.rsplit_once('/').unwrap().1.replace("%24", "$");
+        if is_leave { self.room.send_leave(&event_id, body) } else { self.room.send_knock(&event_id, body) }
+    }
+
+    fn give(&mut self, ticket: Ticket, reply: Option<(u16, String)>, now: u64) {
+        let given = match &reply {
+            Some((status, body)) => Reply::Response { status: *status, body },
+            None => Reply::None,
+        };
+        assert_eq!(self.machine.reply(ticket, given, now), Ok(()));
+        // A second time, it is not asked for any more.
+        self.refuses(|machine| machine.reply(ticket, given, now), NotTaken::NotAsked);
+        self.history.push(Given::Reply(reply, now));
+        self.tickets.push(ticket);
+        self.is_honest = false;
+    }
+
+    fn refuses(&mut self, act: impl FnOnce(&mut Machine) -> Result<(), NotTaken>, expected: NotTaken) {
+        let before = self.machine.clone();
+        assert_eq!(act(&mut self.machine), Err(expected));
+        assert_eq!(self.machine, before);
+    }
+
+    fn offer(&mut self, ticket: Ticket, kind: Kind) {
+        let act = |machine: &mut Machine| match kind {
+            Kind::Reply => machine.reply(ticket, Reply::Response { status: 200, body: "{}" }, NOW),
+            Kind::NoReply => machine.reply(ticket, Reply::None, NOW),
+            Kind::Signature => machine.signature(ticket, KEY_ID, &[0; 64]),
+            Kind::Keys => machine.keys(ticket, true).map(drop),
+        };
+        self.refuses(act, NotTaken::NotAsked);
+    }
+
+    pub(crate) fn go(&mut self, step: &Step, now: u64) {
+        let machine = self.machine.clone();
+        let (ticket, want) = machine.want();
+        match (step, &want) {
+            (Step::Resume, _) => self.machine = self.machine.stored(),
+            (Step::Stale(which, kind), _) => {
+                let future: Vec<Ticket> = (0..70_u32).map(|number| resumed_ticket(number * number * number)).collect();
+                let others: Vec<_> = self.tickets.iter().copied().chain(future).filter(|it| *it != ticket).collect();
+                self.offer(*which.get(&others), *kind);
+            }
+            (Step::WrongKind(which), _) => {
+                let wanted = |kind| match want {
+                    Want::Request(_) => matches!(kind, Kind::Reply | Kind::NoReply),
+                    Want::Sign(_) => kind == Kind::Signature,
+                    Want::Keys(_) => kind == Kind::Keys,
+                    Want::Ended => false,
+                };
+                let unwanted: Vec<_> = KINDS.into_iter().filter(|kind| !wanted(*kind)).collect();
+                self.offer(ticket, *which.get(&unwanted));
+            }
+            (Step::BadKeyId(key_id), want) => {
+                let error = if matches!(want, Want::Sign(_)) { NotTaken::KeyId } else { NotTaken::NotAsked };
+                self.refuses(|machine| machine.signature(ticket, key_id, &[1; 64]), error);
+            }
+            (Step::Silent, Want::Request(_)) => self.give(ticket, None, now),
+            (Step::Refusal(status, body), Want::Request(_)) => self.give(ticket, Some((*status, body.clone())), now),
+            (Step::Lost(status), Want::Request(request)) => {
+                let (_, body) = self.serve(request);
+                self.give(ticket, status.map(|status| (status, body)), now);
+            }
+            (Step::Hostile(hostile), Want::Request(request)) => {
+                let (_, body) = self.serve(request);
+                self.give(ticket, Some((200, hostile.body(&body))), now);
+                self.was_lied_to = true;
+            }
+            (Step::Honest, Want::Request(request)) => {
+                let answer = self.serve(request);
+                self.give(ticket, Some(answer), now);
+                self.is_honest = !self.was_lied_to;
+            }
+            (Step::Honest | Step::Silent | Step::Lost(_) | Step::Refusal(..), Want::Sign(message)) => {
+                self.sign(ticket, (KEY_ID.to_owned(), key(HOME).sign(message.as_bytes())));
+            }
+            (Step::Hostile(_), Want::Sign(_)) => self.sign(ticket, (KEY_ID.to_owned(), [9; 64])),
+            (step, Want::Keys(wanted)) => {
+                if self.is_honest {
+                    let known = BTreeSet::from([KEY_ID.to_owned()]);
+                    assert_eq!(*wanted, BTreeMap::from([(RESIDENT.to_owned(), known)]));
+                }
+                self.keys(ticket, !matches!(step, Step::Hostile(_)));
+            }
+            (_, Want::Ended) => {}
+        }
+    }
+
+    fn sign(&mut self, ticket: Ticket, (key_id, signature): (String, [u8; 64])) {
+        assert_eq!(self.machine.signature(ticket, &key_id, &signature), Ok(()));
+        self.refuses(|machine| machine.signature(ticket, &key_id, &signature), NotTaken::NotAsked);
+        self.history.push(Given::Signature(key_id, signature));
+        self.tickets.push(ticket);
+    }
+
+    /// Nothing is shown that the room's servers have not said, and all that an honest server says.
+    fn keys(&mut self, ticket: Ticket, known: bool) {
+        let arrival = self.machine.keys(ticket, known).unwrap();
+        self.refuses(|machine| machine.keys(ticket, known).map(drop), NotTaken::NotAsked);
+        let events: Vec<_> = self.room.events.iter().map(|(_, text)| Pdu::parse(text).unwrap()).collect();
+        let said: Vec<_> = events.iter().filter_map(StrippedEvent::of).collect();
+        let mut places = BTreeSet::new();
+        for shown in arrival.shown() {
+            assert!(known && said.contains(shown), "{shown}");
+            assert!(places.insert((shown.event_type(), shown.state_key())), "{shown}");
+        }
+        if known && self.is_honest {
+            let shown: Vec<_> = arrival.shown().iter().map(StrippedEvent::event_type).collect();
+            assert_eq!(shown, ["m.room.create", "m.room.join_rules", "m.room.name"]);
+            assert_eq!((arrival.dropped().count(), arrival.has_create_event()), (0, true));
+        }
+        self.arrival = Some(arrival);
+    }
+
+    /// Whether all is as the model has it.
+    pub(crate) fn check(&self, exchange: &Exchange<'_>) -> Now {
+        let now = exchange.now(&self.history);
+        let (ticket, want) = self.machine.want();
+        assert!(!self.tickets.contains(&ticket));
+        assert_eq!(self.machine.stored(), self.machine);
+        let ended = match &now {
+            Now::Ask(request) => {
+                assert_eq!(want, Want::Request(request.clone()));
+                false
+            }
+            Now::Sign(event) => {
+                assert_eq!(want, Want::Sign(&event.message));
+                false
+            }
+            Now::Accepted { .. } if matches!(self.machine, Machine::Knock(_)) && self.arrival.is_none() => {
+                assert!(matches!(want, Want::Keys(_)));
+                false
+            }
+            Now::Accepted { .. } | Now::Failed { .. } => {
+                assert_eq!(want, Want::Ended);
+                true
+            }
+        };
+        assert_eq!(self.machine.has_ended(), ended);
+        now
+    }
+
+    fn check_pending(&self, knock: &PendingKnock, shown: &[StrippedEvent]) {
+        assert_eq!((knock.room_id(), knock.user_id()), (self.room.id.as_str(), KAY));
+        let own = StrippedEvent::of(&Pdu::parse(knock.event()).unwrap()).unwrap();
+        let others = shown.iter().filter(|event| (event.event_type(), event.state_key()) != ("m.room.member", KAY));
+        assert_eq!(knock.knock_state(), others.cloned().chain([own]).collect::<Vec<_>>());
+        assert_eq!(resumed(knock), *knock);
+    }
+
+    /// How it ended, compared with the model; by name.
+    pub(crate) fn check_end(&self, now: &Now) -> String {
+        match (&self.machine, now) {
+            (Machine::Knock(machine), Now::Accepted { server, event_id, text, version }) => {
+                let knock = machine.outcome().unwrap().unwrap();
+                let told = (knock.server(), knock.event_id(), knock.event(), knock.version());
+                assert_eq!(told, (server.as_str(), event_id.as_str(), text.as_str(), *version));
+                self.check_pending(&knock, self.arrival.as_ref().unwrap().shown());
+                "pending".to_owned()
+            }
+            (Machine::Knock(machine), Now::Failed { failure, perhaps }) => {
+                let failed: Failed = machine.outcome().unwrap().unwrap_err();
+                assert_eq!(failed.failure, *failure);
+                let told =
+                    failed.perhaps.as_ref().map(|knock| (knock.server().to_owned(), knock.event_id().to_owned()));
+                assert_eq!(told, *perhaps);
+                failed.perhaps.iter().for_each(|knock| self.check_pending(knock, &[]));
+                let name = format!("{failure:?}");
+                let name = name.split([' ', '(']).next().unwrap();
+                format!("{name}{}", if perhaps.is_some() { ", perhaps pending" } else { "" })
+            }
+            (Machine::Leave(machine), Now::Accepted { server, event_id, .. }) => {
+                let (server, event_id) = (server.clone(), event_id.clone());
+                assert_eq!(machine.outcome(), Some(Retracted::InRoom { server, event_id }));
+                "left".to_owned()
+            }
+            (Machine::Leave(machine), Now::Failed { failure, .. }) => {
+                assert_eq!(machine.outcome(), Some(Retracted::LocallyOnly { failure: failure.clone() }));
+                "left locally only".to_owned()
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// A knock that the room has taken.
+pub(crate) fn pending(room: &mut Room) -> PendingKnock {
+    let details = Details { displayname: Some("Kay".to_owned()), ..Details::default() };
+    let mut stage = Stage::new(start(room, &["a.example"], &[room.version], &details), room.clone());
+    while !stage.machine.has_ended() {
+        stage.go(&Step::Honest, NOW);
+    }
+    *room = stage.room;
+    let Machine::Knock(machine) = stage.machine else { panic!("a knock") };
+    machine.outcome().unwrap().unwrap()
+}
+
+pub(crate) fn start(room: &Room, servers: &[&str], versions: &[RoomVersion], details: &Details) -> Machine {
+    Machine::Knock(match knock(room, servers, versions, details) {
+        Start::Remote(machine) => machine,
+        other => panic!("{other:?}"),
+    })
+}
+
+pub(crate) fn knock(room: &Room, servers: &[&str], versions: &[RoomVersion], details: &Details) -> Start {
+    let (room_id, user_id) = (room.room_id(), UserId::parse(KAY).unwrap());
+    Knocking::start(&Intent { room_id, user_id, own: OwnMembership::OutOfBand, servers, versions, details })
+}
+
+fn resumed_ticket(number: u32) -> Ticket {
+    serde_json::from_value(json!(number)).unwrap()
+}
