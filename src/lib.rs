@@ -13,6 +13,7 @@
 //! | [Server access control lists](https://spec.matrix.org/v1.19/server-server-api/#server-access-control-lists-acls) | [`auth::server_is_allowed`] |
 //! | [Knocking upon a room](https://spec.matrix.org/v1.19/server-server-api/#knocking-upon-a-room) | [`handshake`] |
 //! | [Signing events](https://spec.matrix.org/v1.19/server-server-api/#signing-events), event format | [`event`] |
+//! | [Knocking on rooms](https://spec.matrix.org/v1.19/client-server-api/#knocking-on-rooms), of clients | [`client`] |
 //! | [Stripped state](https://spec.matrix.org/v1.19/client-server-api/#stripped-state) | [`stripped_state`] |
 //! | [Room versions](https://spec.matrix.org/v1.19/rooms/) | [`room_version`] |
 //! | [Canonical JSON](https://spec.matrix.org/v1.19/appendices/#canonical-json) | [`json`] |
@@ -48,6 +49,7 @@
 //! ```
 
 pub mod auth;
+pub mod client;
 pub mod error;
 pub mod event;
 pub mod handshake;
@@ -57,6 +59,7 @@ pub mod room_version;
 pub mod state;
 pub mod stripped_state;
 pub mod sync;
+mod uri;
 
 #[cfg(feature = "ed25519")]
 pub use event::Ed25519;

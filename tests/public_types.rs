@@ -6,7 +6,10 @@ use std::fmt::Debug;
 use matrix_knock::auth::{
     AuthEvent, AuthorizeError, CompiledRoom, Evidence, Rejection, Rule, Selection, ServerAcl, Standing,
 };
-use matrix_knock::error::{Errcode, ErrorResponse};
+use matrix_knock::client::{
+    BuiltRequest, HttpRequest, HttpResponse, KnockError, KnockErrorKind, KnockRequest, KnockResponse, RequestError,
+};
+use matrix_knock::error::{Errcode, ErrorResponse, UnknownErrcode};
 use matrix_knock::event::{
     FormatError, FormattedPdu, KeyValidity, Malformed, Membership, NoVerifier, Pdu, PduError, Proposal, RedactedPdu,
     ServerKeys, ServerKeysError, Sha256Hash, SignError, SignatureError, SignedEvent, SignedPdu, VerifiedPdu, VerifyKey,
@@ -24,7 +27,7 @@ use matrix_knock::handshake::resident::{
 };
 use matrix_knock::handshake::submission::{Named, NoCreateEvent, PolicyVerdict, SendKnock, SendLeave};
 use matrix_knock::handshake::template::{PrevEvent, Template, TemplateError};
-use matrix_knock::id::{EventId, IdError, RoomAlias, RoomId, ServerName, UserId};
+use matrix_knock::id::{EventId, IdError, RoomAlias, RoomId, RoomIdOrAlias, ServerName, UserId};
 use matrix_knock::json::{CanonicalDialect, JsonError, JsonErrorKind};
 use matrix_knock::room_version::{EventIdFormat, RoomVersion, RoomVersionRules, UnknownRoomVersion};
 use matrix_knock::state::{FromFn, StateMap};
@@ -112,6 +115,17 @@ fn values_errors_and_proofs() {
     value::<SendLeave<'_>>();
     value::<Errcode>();
     value::<ErrorResponse>();
+    value::<BuiltRequest>();
+    value::<HttpRequest<'_>>();
+    value::<HttpResponse<'_>>();
+    value::<KnockRequest>();
+    value::<KnockResponse>();
+    value::<RoomIdOrAlias<'_>>();
+    error::<KnockError>();
+    error::<KnockErrorKind>();
+    error::<RequestError>();
+    error::<matrix_knock::client::Refusal>();
+    error::<UnknownErrcode>();
     error::<AuthorizeError>();
     error::<FormatError>();
     error::<IdError>();
@@ -142,9 +156,11 @@ fn values_errors_and_proofs() {
 fn messages() {
     let server = || "b.example".to_owned();
     let key_id = || "ed25519:1".to_owned();
-    let messages: [(&dyn Error, &str); 33] = [
+    let messages: [(&dyn Error, &str); 35] = [
         (&UnknownRoomVersion, "unknown room version"),
         (&IdError::Sigil('!'), "does not begin with `!`"),
+        (&IdError::RoomSigil, "does not begin with `!` or `#`"),
+        (&UnknownErrcode, "unknown error code"),
         (&IdError::TooLong, "is longer than 255 bytes"),
         (&IdError::NoDomain, "has no domain"),
         (&IdError::ServerName, "has a malformed server name"),

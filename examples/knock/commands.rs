@@ -157,6 +157,15 @@ pub(crate) fn required<'a>(name: &str, line: &Line<'a>) -> Result<&'a RawValue, 
     line.get(name).copied().ok_or_else(|| format!("missing `{name}`"))
 }
 
+pub(crate) fn parse<'a, T: serde::Deserialize<'a>>(name: &str, line: &Line<'a>) -> Result<T, String> {
+    serde_json::from_str(required(name, line)?.get()).map_err(|error| format!("`{name}`: {error}"))
+}
+
+pub(crate) fn optional<'a, T: serde::Deserialize<'a>>(name: &str, line: &Line<'a>) -> Result<Option<T>, String> {
+    let text = line.get(name).map_or("null", |value| value.get());
+    serde_json::from_str(text).map_err(|error| format!("`{name}`: {error}"))
+}
+
 pub(crate) fn room_version(line: &Line<'_>) -> Result<RoomVersion, Box<dyn Error>> {
     let version: String = serde_json::from_str(required("room_version", line)?.get())
         .map_err(|error| format!("`room_version`: {error}"))?;

@@ -1,6 +1,7 @@
 //! The tool: without a command it walks over a recorded room; with one it answers JSON lines.
 
 mod between_servers;
+mod client;
 mod commands;
 mod handshake;
 mod walk;
@@ -21,6 +22,7 @@ With one: reads JSON lines from standard input, writes one JSON line for each.
                                                 -> what of it a client may be shown
   make-knock       room_version, room_id, user_id, origin, ver, state, prev_events, server_name, now
                                                 -> what a resident server answers
+  request          method, path, query, body    -> what a server reads out of a client's `/knock`
   send-knock       room_version, room_id, event_id, origin, body, state, auth_events, keys, server_name
                                                 -> what a resident server answers
   template         room_id, user_id, ver, response, now, server_name, reason, displayname, avatar_url
@@ -38,6 +40,7 @@ fn main() -> ExitCode {
         ["verify"] => answer(commands::verify),
         ["filter-state"] => answer(handshake::filter_state),
         ["make-knock"] => answer(handshake::make_knock),
+        ["request"] => answer(client::request),
         ["send-knock"] => answer(handshake::send_knock),
         ["template"] => answer(handshake::template),
         ["stripped-state"] => answer(commands::stripped_state),
