@@ -9,7 +9,7 @@ const FLOORS: [(u32, &[&str]); 6] = [
     (1, &["id", "room_version"]),
     (2, &["json"]),
     (3, &["error", "event"]),
-    (4, &["state"]),
+    (4, &["membership_change", "state"]),
     (5, &["auth", "stripped_state"]),
     (6, &["handshake", "sync"]),
 ];

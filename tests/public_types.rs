@@ -26,6 +26,7 @@ use matrix_knock::handshake::submission::{Named, NoCreateEvent, PolicyVerdict, S
 use matrix_knock::handshake::template::{PrevEvent, Template, TemplateError};
 use matrix_knock::id::{EventId, IdError, RoomAlias, RoomId, ServerName, UserId};
 use matrix_knock::json::{CanonicalDialect, JsonError, JsonErrorKind};
+use matrix_knock::membership_change::{Change, Member, MembershipChange, NotAChange};
 use matrix_knock::room_version::{EventIdFormat, RoomVersion, RoomVersionRules, UnknownRoomVersion};
 use matrix_knock::state::{FromFn, StateMap};
 use matrix_knock::stripped_state::StrippedEvent;
@@ -42,6 +43,7 @@ fn values_errors_and_proofs() {
     value::<Acceptance>();
     value::<AuthEvent<'_>>();
     value::<CanonicalDialect>();
+    value::<Change>();
     value::<CompiledRoom>();
     value::<EventId<'_>>();
     value::<EventIdFormat>();
@@ -52,7 +54,9 @@ fn values_errors_and_proofs() {
     value::<Knock<'_>>();
     value::<Template>();
     value::<Malformed>();
+    value::<Member<'_>>();
     value::<Membership>();
+    value::<MembershipChange<'_>>();
     value::<Msc4233Denial>();
     value::<MustReach<'_>>();
     value::<NoVerifier>();
@@ -117,6 +121,7 @@ fn values_errors_and_proofs() {
     error::<IdError>();
     error::<JsonError>();
     error::<NoAnswer>();
+    error::<NotAChange>();
     error::<PduError>();
     error::<Rejection>();
     error::<ServerKeysError>();
@@ -142,7 +147,7 @@ fn values_errors_and_proofs() {
 fn messages() {
     let server = || "b.example".to_owned();
     let key_id = || "ed25519:1".to_owned();
-    let messages: [(&dyn Error, &str); 33] = [
+    let messages: [(&dyn Error, &str); 36] = [
         (&UnknownRoomVersion, "unknown room version"),
         (&IdError::Sigil('!'), "does not begin with `!`"),
         (&IdError::TooLong, "is longer than 255 bytes"),
@@ -187,6 +192,12 @@ fn messages() {
         (
             &NoAnswer::Origin { origin: server() },
             "`b.example` is neither the server knocked through nor that of the event's sender",
+        ),
+        (&NotAChange::NotAMemberEvent, "not an `m.room.member` event with a `state_key`"),
+        (&NotAChange::OtherUser, "the two events are of different users"),
+        (
+            &NotAChange::Malformed(Malformed::Member),
+            "the content of an `m.room.member` event in the state is malformed",
         ),
     ];
     for (error, message) in messages {
