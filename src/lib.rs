@@ -14,6 +14,7 @@
 //! | [Knocking upon a room](https://spec.matrix.org/v1.19/server-server-api/#knocking-upon-a-room) | [`handshake`] |
 //! | [Signing events](https://spec.matrix.org/v1.19/server-server-api/#signing-events), event format | [`event`] |
 //! | [Stripped state](https://spec.matrix.org/v1.19/client-server-api/#stripped-state) | [`stripped_state`] |
+//! | [Knocking on rooms](https://spec.matrix.org/v1.19/client-server-api/#knocking-on-rooms), for those who answer | [`pending`] |
 //! | [The table of membership changes](https://spec.matrix.org/v1.19/client-server-api/#mroommember) | [`membership_change`] |
 //! | [Room versions](https://spec.matrix.org/v1.19/rooms/) | [`room_version`] |
 //! | [Canonical JSON](https://spec.matrix.org/v1.19/appendices/#canonical-json) | [`json`] |
@@ -55,6 +56,7 @@ pub mod handshake;
 pub mod id;
 pub mod json;
 pub mod membership_change;
+pub mod pending;
 pub mod room_version;
 pub mod state;
 pub mod stripped_state;

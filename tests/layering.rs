@@ -11,7 +11,7 @@ const FLOORS: [(u32, &[&str]); 6] = [
     (3, &["error", "event"]),
     (4, &["membership_change", "state"]),
     (5, &["auth", "stripped_state"]),
-    (6, &["handshake", "sync"]),
+    (6, &["handshake", "pending", "sync"]),
 ];
 
 fn floor(module: &str) -> u32 {

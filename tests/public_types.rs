@@ -27,6 +27,10 @@ use matrix_knock::handshake::template::{PrevEvent, Template, TemplateError};
 use matrix_knock::id::{EventId, IdError, RoomAlias, RoomId, ServerName, UserId};
 use matrix_knock::json::{CanonicalDialect, JsonError, JsonErrorKind};
 use matrix_knock::membership_change::{Change, Member, MembershipChange, NotAChange};
+use matrix_knock::pending::{
+    Answer, Answerers, Answering, Answers, Knocker, NoEventId, NotAnswered, PendingKnocks, Position,
+    Refused as RefusedAnswer, Update,
+};
 use matrix_knock::room_version::{EventIdFormat, RoomVersion, RoomVersionRules, UnknownRoomVersion};
 use matrix_knock::state::{FromFn, StateMap};
 use matrix_knock::stripped_state::StrippedEvent;
@@ -88,6 +92,14 @@ fn values_errors_and_proofs() {
     value::<MemberEventKey>();
     value::<ReadRoom>();
     value::<Section>();
+    value::<Answer>();
+    value::<Answerers<'_>>();
+    value::<Answers<'_>>();
+    value::<Knocker>();
+    value::<PendingKnocks>();
+    value::<Position>();
+    value::<RefusedAnswer<'_>>();
+    value::<Update>();
     value::<Arrival>();
     value::<KnockRoomState>();
     value::<Details>();
@@ -121,7 +133,9 @@ fn values_errors_and_proofs() {
     error::<IdError>();
     error::<JsonError>();
     error::<NoAnswer>();
+    error::<NoEventId>();
     error::<NotAChange>();
+    error::<NotAnswered>();
     error::<PduError>();
     error::<Rejection>();
     error::<ServerKeysError>();
@@ -139,6 +153,7 @@ fn values_errors_and_proofs() {
     error::<UnknownRoomVersion>();
     proof::<FromFn<fn(&str, &str) -> Option<Pdu<'static>>>>();
     proof::<StateMap<Pdu<'_>>>();
+    proof::<Answering<'_, StateMap<Pdu<'_>>>>();
     proof::<matrix_knock::auth::Authorized<'_, Pdu<'_>>>();
     proof::<matrix_knock::auth::StateIndependent<'_, Pdu<'_>>>();
 }
