@@ -15,6 +15,8 @@
 //! | [Signing events](https://spec.matrix.org/v1.19/server-server-api/#signing-events), event format | [`event`] |
 //! | [Knocking on rooms](https://spec.matrix.org/v1.19/client-server-api/#knocking-on-rooms), of clients | [`client`] |
 //! | [Stripped state](https://spec.matrix.org/v1.19/client-server-api/#stripped-state) | [`stripped_state`] |
+//! | [Knocking on rooms](https://spec.matrix.org/v1.19/client-server-api/#knocking-on-rooms), for those who answer | [`pending`] |
+//! | [The table of membership changes](https://spec.matrix.org/v1.19/client-server-api/#mroommember) | [`membership_change`] |
 //! | [Room versions](https://spec.matrix.org/v1.19/rooms/) | [`room_version`] |
 //! | [Canonical JSON](https://spec.matrix.org/v1.19/appendices/#canonical-json) | [`json`] |
 //! | [Identifier grammar](https://spec.matrix.org/v1.19/appendices/#identifier-grammar) | [`id`] |
@@ -55,6 +57,8 @@ pub mod event;
 pub mod handshake;
 pub mod id;
 pub mod json;
+pub mod membership_change;
+pub mod pending;
 pub mod room_version;
 pub mod state;
 pub mod stripped_state;

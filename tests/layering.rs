@@ -9,9 +9,9 @@ const FLOORS: [(u32, &[&str]); 6] = [
     (1, &["id", "room_version", "uri"]),
     (2, &["json"]),
     (3, &["error", "event"]),
-    (4, &["client", "state"]),
+    (4, &["client", "membership_change", "state"]),
     (5, &["auth", "stripped_state"]),
-    (6, &["handshake", "sync"]),
+    (6, &["handshake", "pending", "sync"]),
 ];
 
 fn floor(module: &str) -> u32 {

@@ -29,6 +29,11 @@ use matrix_knock::handshake::submission::{Named, NoCreateEvent, PolicyVerdict, S
 use matrix_knock::handshake::template::{PrevEvent, Template, TemplateError};
 use matrix_knock::id::{EventId, IdError, RoomAlias, RoomId, RoomIdOrAlias, ServerName, UserId};
 use matrix_knock::json::{CanonicalDialect, JsonError, JsonErrorKind};
+use matrix_knock::membership_change::{Change, Member, MembershipChange, NotAChange};
+use matrix_knock::pending::{
+    Answer, Answerers, Answering, Answers, Knocker, NoEventId, NotAnswered, PendingKnocks, Position,
+    Refused as RefusedAnswer, Update,
+};
 use matrix_knock::room_version::{EventIdFormat, RoomVersion, RoomVersionRules, UnknownRoomVersion};
 use matrix_knock::state::{FromFn, StateMap};
 use matrix_knock::stripped_state::StrippedEvent;
@@ -45,6 +50,7 @@ fn values_errors_and_proofs() {
     value::<Acceptance>();
     value::<AuthEvent<'_>>();
     value::<CanonicalDialect>();
+    value::<Change>();
     value::<CompiledRoom>();
     value::<EventId<'_>>();
     value::<EventIdFormat>();
@@ -55,7 +61,9 @@ fn values_errors_and_proofs() {
     value::<Knock<'_>>();
     value::<Template>();
     value::<Malformed>();
+    value::<Member<'_>>();
     value::<Membership>();
+    value::<MembershipChange<'_>>();
     value::<Msc4233Denial>();
     value::<MustReach<'_>>();
     value::<NoVerifier>();
@@ -87,6 +95,14 @@ fn values_errors_and_proofs() {
     value::<MemberEventKey>();
     value::<ReadRoom>();
     value::<Section>();
+    value::<Answer>();
+    value::<Answerers<'_>>();
+    value::<Answers<'_>>();
+    value::<Knocker>();
+    value::<PendingKnocks>();
+    value::<Position>();
+    value::<RefusedAnswer<'_>>();
+    value::<Update>();
     value::<Arrival>();
     value::<KnockRoomState>();
     value::<Details>();
@@ -131,6 +147,9 @@ fn values_errors_and_proofs() {
     error::<IdError>();
     error::<JsonError>();
     error::<NoAnswer>();
+    error::<NoEventId>();
+    error::<NotAChange>();
+    error::<NotAnswered>();
     error::<PduError>();
     error::<Rejection>();
     error::<ServerKeysError>();
@@ -148,6 +167,7 @@ fn values_errors_and_proofs() {
     error::<UnknownRoomVersion>();
     proof::<FromFn<fn(&str, &str) -> Option<Pdu<'static>>>>();
     proof::<StateMap<Pdu<'_>>>();
+    proof::<Answering<'_, StateMap<Pdu<'_>>>>();
     proof::<matrix_knock::auth::Authorized<'_, Pdu<'_>>>();
     proof::<matrix_knock::auth::StateIndependent<'_, Pdu<'_>>>();
 }
@@ -156,7 +176,7 @@ fn values_errors_and_proofs() {
 fn messages() {
     let server = || "b.example".to_owned();
     let key_id = || "ed25519:1".to_owned();
-    let messages: [(&dyn Error, &str); 35] = [
+    let messages: [(&dyn Error, &str); 38] = [
         (&UnknownRoomVersion, "unknown room version"),
         (&IdError::Sigil('!'), "does not begin with `!`"),
         (&IdError::RoomSigil, "does not begin with `!` or `#`"),
@@ -203,6 +223,12 @@ fn messages() {
         (
             &NoAnswer::Origin { origin: server() },
             "`b.example` is neither the server knocked through nor that of the event's sender",
+        ),
+        (&NotAChange::NotAMemberEvent, "not an `m.room.member` event with a `state_key`"),
+        (&NotAChange::OtherUser, "the two events are of different users"),
+        (
+            &NotAChange::Malformed(Malformed::Member),
+            "the content of an `m.room.member` event in the state is malformed",
         ),
     ];
     for (error, message) in messages {

@@ -8,7 +8,7 @@ mod client;
 mod commands;
 
 use client::request;
-use commands::{Answer, Line, answer, authorize, canonical_json, event_id, stripped_state, verify};
+use commands::{Answer, Line, answer, authorize, canonical_json, classify, event_id, stripped_state, verify};
 
 /// The answers to some lines, and whether all could be read.
 fn run(command: fn(&Line<'_>) -> Answer, lines: &[&[u8]]) -> (Vec<String>, bool) {
@@ -279,4 +279,35 @@ fn client_requests() {
         let (answer, all_read) = one(request, &line);
         assert!(answer.starts_with(expected) && !all_read, "{answer}");
     }
+}
+
+#[test]
+fn names_of_changes() {
+    let leave = KNOCK.replace(r#""knock""#, r#""leave""#);
+    let denied = leave.replace(r#""sender":"@k:c""#, r#""sender":"@a:b""#);
+    let of = |before: &str, event: &str| one(classify, &format!(r#"{{"id":1,"before":{before},"event":{event}}}"#));
+    for (before, event, change) in [
+        ("null", KNOCK, "knocked"),
+        (&leave, KNOCK, "knocked"),
+        (KNOCK, KNOCK, "knocked_again"),
+        (KNOCK, &leave, "knock_retracted"),
+        (KNOCK, &denied, "knock_denied"),
+        (&leave, &denied, "none"),
+        (&KNOCK.replace("knock", "invite"), KNOCK, "impossible"),
+        ("null", &KNOCK.replace("knock", "something else"), "impossible"),
+    ] {
+        assert_eq!(of(before, event), (format!(r#"{{"id":1,"change":"{change}"}}"#), true));
+    }
+    for (before, event, error) in [
+        (CREATE, KNOCK, "not an `m.room.member` event with a `state_key`"),
+        ("null", RULES, "not an `m.room.member` event with a `state_key`"),
+        (&KNOCK.replace("@k", "@l"), KNOCK, "the two events are of different users"),
+        ("[]", KNOCK, "`before`: event is not an object"),
+        ("null", "null", "event is not an object"),
+        (&KNOCK.replace(r#""knock""#, "1"), KNOCK, "the content of an `m.room.member` event in the state is malformed"),
+        (KNOCK, &KNOCK.replace(r#""knock""#, "null"), "the content of the event is malformed"),
+    ] {
+        assert_eq!(of(before, event), (format!(r#"{{"id":1,"error":"{error}"}}"#), false));
+    }
+    assert_eq!(one(classify, &format!(r#"{{"event":{KNOCK}}}"#)).0, r#"{"id":null,"error":"missing `before`"}"#);
 }

@@ -27,6 +27,7 @@ With one: reads JSON lines from standard input, writes one JSON line for each.
                                                 -> what a resident server answers
   template         room_id, user_id, ver, response, now, server_name, reason, displayname, avatar_url
                                                 -> what a knocking server makes of the answer to make_knock
+  classify         before (or null), event      -> the name of what a member event did
   stripped-state   room_version, state, user_id -> what somebody outside the room is shown
 ";
 
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
     let done = match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         [] => walk::walk(&mut io::stdout().lock()).map(|()| true),
         ["authorize"] => answer(commands::authorize),
+        ["classify"] => answer(commands::classify),
         ["event-id"] => answer(commands::event_id),
         ["canonical"] => answer(commands::canonical_json),
         ["verify"] => answer(commands::verify),

@@ -10,7 +10,7 @@ use crate::state::RoomState;
 
 /// The power of a user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Power {
+enum Power {
     /// A level as the power levels event gives it.
     Level(i64),
     /// Since v12: a creator stands above every level, and no creator above another.
@@ -21,9 +21,9 @@ pub(crate) enum Power {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Powers {
     /// Of the user who acts.
-    pub(crate) sender: Result<Power, Malformed>,
+    sender: Result<Power, Malformed>,
     /// Of the user who is acted on.
-    pub(crate) target: Result<Power, Malformed>,
+    target: Result<Power, Malformed>,
     named: Result<NamedLevels, Malformed>,
 }
 
@@ -43,16 +43,30 @@ impl Powers {
         Self { sender: power(sender, sender_creates), target: power(target, target_creates), named }
     }
 
-    pub(crate) fn invite(&self) -> Result<Power, Malformed> {
-        self.named.and_then(|named| named.invite()).map(Power::Level)
+    /// Whether the sender may invite.
+    pub(crate) fn suffice_to_invite(&self) -> Result<bool, Malformed> {
+        Ok(self.sender? >= self.level(NamedLevels::invite)?)
     }
 
-    pub(crate) fn kick(&self) -> Result<Power, Malformed> {
-        self.named.and_then(|named| named.kick()).map(Power::Level)
+    /// Whether the sender may kick the target.
+    pub(crate) fn suffice_to_kick(&self) -> Result<bool, Malformed> {
+        let sender = self.sender?;
+        Ok(sender >= self.level(NamedLevels::kick)? && self.target? < sender)
     }
 
-    pub(crate) fn ban(&self) -> Result<Power, Malformed> {
-        self.named.and_then(|named| named.ban()).map(Power::Level)
+    /// Whether the sender may ban the target.
+    pub(crate) fn suffice_to_ban(&self) -> Result<bool, Malformed> {
+        let sender = self.sender?;
+        Ok(sender >= self.level(NamedLevels::ban)? && self.target? < sender)
+    }
+
+    /// Whether the sender has the level that a ban takes, whoever the target is.
+    pub(crate) fn reach_ban(&self) -> Result<bool, Malformed> {
+        Ok(self.sender? >= self.level(NamedLevels::ban)?)
+    }
+
+    fn level(&self, level: fn(&NamedLevels) -> Result<i64, Malformed>) -> Result<Power, Malformed> {
+        self.named.and_then(|named| level(&named)).map(Power::Level)
     }
 }
 

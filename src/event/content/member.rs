@@ -42,7 +42,7 @@ impl Membership {
     pub const ALL: [Self; 5] = [Self::Ban, Self::Invite, Self::Join, Self::Knock, Self::Leave];
 
     /// The membership of this name, if it is one.
-    fn named(name: Str<'_>) -> Option<Self> {
+    pub(crate) fn named(name: Str<'_>) -> Option<Self> {
         Self::ALL.into_iter().find(|membership| name.is(membership.as_str()))
     }
 }
