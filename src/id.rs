@@ -173,7 +173,9 @@ impl<'a> UserId<'a> {
 
 /// The part of a user ID behind its first `:`, for a text that need not be a well-formed user ID.
 pub(crate) fn domain(id: &str) -> Option<&str> {
-    id.strip_prefix('@')?.split_once(':').map(|(_, domain)| domain)
+    let rest = id.strip_prefix('@')?;
+    let (_, behind) = rest.split_at_checked(rest.bytes().position(|byte| byte == b':')?)?;
+    behind.strip_prefix(':')
 }
 
 fn check_user_id(text: &str) -> Result<(), IdError> {

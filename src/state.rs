@@ -8,7 +8,9 @@
 use std::collections::HashMap;
 use std::fmt;
 
-use crate::event::Event;
+use foldhash::fast::RandomState;
+
+use crate::event::{Event, content};
 
 /// Look-up of one entry of a room's state.
 pub trait RoomState {
@@ -110,12 +112,38 @@ where
 /// A room's state in memory. A look-up takes the same time in a room of any size and allocates nothing.
 #[derive(Debug, Clone)]
 pub struct StateMap<E> {
-    by_type: HashMap<Box<str>, HashMap<Box<str>, E>>,
+    /// What decisions and stripped state ask for, by its [place]; each with an empty state key.
+    placed: [Option<E>; PLACES],
+    /// What nearly all of a large room is.
+    members: ByKey<E>,
+    others: ByKey<ByKey<E>>,
+}
+
+/// foldhash, seeded at random: user IDs are other people's choice, and a hash that they cannot see is none that they can aim at. It takes
+/// a fifth of the time of the standard one, which is most of what a look-up takes.
+type ByKey<V> = HashMap<Box<str>, V, RandomState>;
+
+const PLACES: usize = 8;
+
+/// The place of its own that an event of this type with an empty state key has.
+fn place(event_type: &str, state_key: &str) -> Option<usize> {
+    match event_type {
+        _ if !state_key.is_empty() => None,
+        content::CREATE => Some(0),
+        content::JOIN_RULES => Some(1),
+        content::POWER_LEVELS => Some(2),
+        "m.room.avatar" => Some(3),
+        "m.room.canonical_alias" => Some(4),
+        "m.room.encryption" => Some(5),
+        "m.room.name" => Some(6),
+        "m.room.topic" => Some(7),
+        _ => None,
+    }
 }
 
 impl<E> Default for StateMap<E> {
     fn default() -> Self {
-        Self { by_type: HashMap::new() }
+        Self { placed: Default::default(), members: ByKey::default(), others: ByKey::default() }
     }
 }
 
@@ -134,24 +162,29 @@ impl<E: Event> StateMap<E> {
     /// The event itself, if it has no state key.
     pub fn insert(&mut self, event: E) -> Result<Option<E>, E> {
         let Some(state_key) = event.state_key() else { return Err(event) };
-        if let Some(slot) = self.by_type.get_mut(event.event_type()).and_then(|by_key| by_key.get_mut(state_key)) {
-            return Ok(Some(std::mem::replace(slot, event)));
+        if let Some(slot) = place(event.event_type(), state_key).and_then(|place| self.placed.get_mut(place)) {
+            return Ok(slot.replace(event));
         }
-        let (event_type, state_key) = (event.event_type().into(), state_key.into());
-        Ok(self.by_type.entry(event_type).or_default().insert(state_key, event))
+        let of_type = match event.event_type() {
+            content::MEMBER => &mut self.members,
+            other => self.others.entry(other.into()).or_default(),
+        };
+        Ok(of_type.insert(state_key.into(), event))
     }
 
     /// How many events the state has.
     #[must_use]
     pub fn len(&self) -> usize {
         #[expect(clippy::disallowed_methods, reason = "a sum does not depend on the order")]
-        self.by_type.values().map(HashMap::len).sum()
+        let others: usize = self.others.values().map(HashMap::len).sum();
+        let placed = self.placed.iter().flatten().count();
+        others.saturating_add(self.members.len()).saturating_add(placed)
     }
 
     /// Whether the state has no event at all.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.by_type.is_empty()
+        self.len() == 0
     }
 }
 
@@ -174,7 +207,11 @@ impl<E: Event> RoomState for StateMap<E> {
         E: 's;
 
     fn event(&self, event_type: &str, state_key: &str) -> Option<&E> {
-        self.by_type.get(event_type)?.get(state_key)
+        if let Some(slot) = place(event_type, state_key).and_then(|place| self.placed.get(place)) {
+            return slot.as_ref();
+        }
+        let of_type = if event_type == content::MEMBER { &self.members } else { self.others.get(event_type)? };
+        of_type.get(state_key)
     }
 }
 

@@ -79,9 +79,14 @@ impl CompiledRoom {
         }
         let mut users = HashMap::<Box<str>, Field<i64>>::new();
         let named = match state.event(content::POWER_LEVELS, "") {
-            Some(event) => read(event.content(), rules, |name, level| {
-                users.entry(name.text().into()).or_default().put(level);
-            }),
+            Some(event) => read(
+                event.content(),
+                rules,
+                |_| true,
+                |name, level| {
+                    users.entry(name.text().into()).or_default().put(level);
+                },
+            ),
             None => {
                 users.extend(creator.clone().map(|creator| (creator, Field::Is(100))));
                 Ok(NamedLevels::default())
@@ -169,10 +174,10 @@ impl CompiledRoom {
 
 impl Facts for CompiledRoom {
     fn federates_with(&self, sender: &str) -> Result<bool, Malformed> {
-        if same_domain(self.create_domain.as_deref(), sender) {
-            return Ok(true);
+        match self.federates {
+            Ok(false) | Err(_) if same_domain(self.create_domain.as_deref(), sender) => Ok(true),
+            federates => federates,
         }
-        self.federates
     }
 
     fn is_create_event(&self, event_id: &str) -> bool {

@@ -4,7 +4,7 @@ use crate::event::Malformed;
 use crate::event::content::create::{additional_creators, creator};
 use crate::event::content::power_levels::{NamedLevels, read};
 use crate::event::{Event, content};
-use crate::json::Field;
+use crate::json::{Field, Str};
 use crate::room_version::RoomVersionRules;
 use crate::state::RoomState;
 
@@ -87,7 +87,8 @@ pub(crate) fn powers(
         return Powers::new(Ok(NamedLevels::default()), [own(sender), own(target)], creators);
     };
     let mut own = [Field::Missing; 2];
-    let named = read(event.content(), rules, |name, level| {
+    let wanted = |name: Str<'_>| name.is(sender) || name.is(target);
+    let named = read(event.content(), rules, wanted, |name, level| {
         let [of_sender, of_target] = &mut own;
         if name.is(sender) {
             of_sender.put(level);

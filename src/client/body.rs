@@ -18,7 +18,7 @@ pub(super) fn reason_of(body: &[u8]) -> Result<Option<String>, RequestError> {
     let mut reason = Field::Missing;
     reader.object(|key, reader| {
         if !key.is("reason") {
-            return reader.skip().map(drop);
+            return reader.skip_value();
         }
         // Servers and clients write `null` for nothing.
         reason.put(match reader.kind()? {

@@ -85,7 +85,7 @@ fn room_id_of(body: &str) -> Result<Field<Str<'_>>, JsonError> {
     let mut room_id = Field::Missing;
     reader.object(|key, reader| {
         if !key.is("room_id") {
-            return reader.skip().map(drop);
+            return reader.skip_value();
         }
         room_id.put(reader.string_field()?);
         Ok(())

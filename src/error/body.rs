@@ -62,7 +62,7 @@ impl<'a> Fields<'a> {
                 "error" => fields.error.put(reader.string_field()?),
                 "room_version" => fields.room_version.put(reader.string_field()?),
                 "retry_after_ms" => fields.retry_after_ms.put(reader.integer_field()?),
-                _ => drop(reader.skip()?),
+                _ => reader.skip_value()?,
             }
             Ok(())
         })?;

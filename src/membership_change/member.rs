@@ -67,7 +67,7 @@ impl<'e> Member<'e> {
                     third_party_invite.put(Field::Is(reader.kind()?));
                     reader.skip()?;
                 }
-                () => drop(reader.skip()?),
+                () => reader.skip_value()?,
             }
             Ok(())
         })
