@@ -14,11 +14,13 @@ use operations::room::Room;
 fn decisions(criterion: &mut Criterion) {
     let is_test = std::env::args().any(|argument| argument == "--test");
     let [many, all] = if is_test { [200, 1_000] } else { [10_000, 1_000_000] };
-    for (members, levels) in [(100, 5), (100, 500), (100, 5_000), (many, 5), (all, 5)] {
-        let room = Room::new(members, levels);
+    let sizes = [(100, 5), (100, 500), (100, 5_000), (many, 5), (all, 5)];
+    let rooms = sizes.map(|(members, levels)| (members, levels, "knock"));
+    for (members, levels, join_rule) in rooms.into_iter().chain([(100, 5, "restricted"), (100, 500, "restricted")]) {
+        let room = Room::new(members, levels, join_rule);
         let compiled = compile(room);
         let size = format!("{members}_members_{levels}_levels");
-        for decision in DECISIONS.iter() {
+        for decision in DECISIONS.iter().filter(|decision| decision.join_rule == join_rule) {
             let event = &decision.event;
             assert_eq!(is_allowed(event, room), decision.allowed);
             assert_eq!(is_allowed_compiled(event, room, &compiled), decision.allowed);

@@ -11,7 +11,7 @@ use operations::room::{Room, Stored, leaked, raw, stored};
 fn burst(criterion: &mut Criterion) {
     let is_test = std::env::args().any(|argument| argument == "--test");
     let count = if is_test { 100 } else { 100_000 };
-    let room = Room::new(1_000, 500);
+    let room = Room::new(1_000, 500, "knock");
     let content = raw(r#"{"displayname":"Kay","membership":"knock","reason":"Let me in, please"}"#.to_owned());
     let knocks: Vec<Stored<'_>> = (0..count)
         .map(|number| leaked(format!("@knocker{number:06}:b.example")))

@@ -12,6 +12,7 @@ mod operations;
 
 use std::time::{Duration, Instant};
 
+use operations::decision::plain_with_one_look_up;
 use operations::stripped::{Form, raw_texts};
 use operations::{ALL, Named, Operation, Side, Size};
 
@@ -29,16 +30,27 @@ fn main() {
         false => Size { members: 1_000, texts: texts.unwrap_or(100_000) },
     };
     let (mut ratios, mut limits) = (Vec::new(), Vec::new());
-    println!("# {:42} {:>14} {:>14} {:>14}", "nanoseconds, the fastest round", "ours", "peer", "limit");
+    println!("# {:44} {:>14} {:>14} {:>14}", "nanoseconds, the fastest round", "ours", "peer", "limit");
     for Named { name, make } in ALL {
         let times = Times::measure(&make(size), is_test);
         times.print(name);
         ratios.push(format!("ratio {name} {:.5}", times.ratio()));
         limits.extend(times.to_limit().map(|limit| format!("limit {name} {limit:.5}")));
     }
-    let times = Times::measure(&raw_texts(size.texts, Form::Unsigned), is_test);
-    times.print("stripped/raw_texts, with unsigned behind");
-    println!("# the same: ratio {:.5}, limit {:.5}", times.ratio(), times.to_limit().unwrap());
+    // For people: where the choice of inputs matters.
+    let others = [
+        ("auth/knock/plain, with our look-up for both", plain_with_one_look_up("knock", size.members, 5)),
+        ("stripped/raw_texts, with unsigned behind", raw_texts(size.texts, Form::Unsigned)),
+    ];
+    for (name, operation) in others {
+        let times = Times::measure(&operation, is_test);
+        times.print(name);
+        println!(
+            "#   ratio {:.5} {}",
+            times.ratio(),
+            times.to_limit().map(|it| format!("limit {it:.5}")).unwrap_or_default()
+        );
+    }
     for line in ratios.into_iter().chain(limits) {
         println!("{line}");
     }
@@ -82,7 +94,7 @@ impl Times {
     fn print(&self, name: &str) {
         let [ours, peer] = [self.ours, self.peer].map(|seconds| seconds * 1e9);
         let limit = self.limit.map(|seconds| format!("{:.1}", seconds * 1e9)).unwrap_or_default();
-        println!("# {name:42} {ours:14.1} {peer:14.1} {limit:>14}");
+        println!("# {name:44} {ours:14.1} {peer:14.1} {limit:>14}");
     }
 }
 

@@ -38,7 +38,7 @@ fn state(criterion: &mut Criterion) {
         group.finish();
     }
 
-    let events: Vec<Stored<'_>> = events(texts.saturating_mul(10), 5).collect();
+    let events: Vec<Stored<'_>> = events(texts.saturating_mul(10), 5, "knock").collect();
     let user = UserId::parse(WAITING).unwrap();
     let shown: Vec<StrippedEvent> = for_client(&events, user);
     assert_eq!(shown.len(), 3);

@@ -5,7 +5,7 @@
 //! store asks [`Selection`](crate::auth::Selection) first which entries a decision will read, fetches those, and hands
 //! them in as a slice.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
 use crate::event::Event;
@@ -107,15 +107,31 @@ where
     }
 }
 
-/// A room's state in memory. A look-up takes the same time in a room of any size and allocates nothing.
+/// A room's state in memory. A look-up takes the same time in a room of any number of members and allocates nothing.
 #[derive(Debug, Clone)]
 pub struct StateMap<E> {
-    by_type: HashMap<Box<str>, HashMap<Box<str>, E>>,
+    /// By the length of the type and the type. Most look-ups are for one of a few types that are known at compile time: their
+    /// lengths tell nearly all of them apart, which takes less than hashing them.
+    by_type: BTreeMap<usize, BTreeMap<Box<str>, OfType<E>>>,
+}
+
+/// The events of one type.
+#[derive(Debug, Clone)]
+struct OfType<E> {
+    /// The one with an empty state key: of most types there is no other.
+    sole: Option<E>,
+    by_key: HashMap<Box<str>, E>,
+}
+
+impl<E> Default for OfType<E> {
+    fn default() -> Self {
+        Self { sole: None, by_key: HashMap::new() }
+    }
 }
 
 impl<E> Default for StateMap<E> {
     fn default() -> Self {
-        Self { by_type: HashMap::new() }
+        Self { by_type: BTreeMap::new() }
     }
 }
 
@@ -134,18 +150,27 @@ impl<E: Event> StateMap<E> {
     /// The event itself, if it has no state key.
     pub fn insert(&mut self, event: E) -> Result<Option<E>, E> {
         let Some(state_key) = event.state_key() else { return Err(event) };
-        if let Some(slot) = self.by_type.get_mut(event.event_type()).and_then(|by_key| by_key.get_mut(state_key)) {
+        let event_type = event.event_type();
+        let of_length = self.by_type.entry(event_type.len()).or_default();
+        let of_type = match of_length.get_mut(event_type) {
+            Some(of_type) => of_type,
+            None => of_length.entry(event_type.into()).or_default(),
+        };
+        if state_key.is_empty() {
+            return Ok(of_type.sole.replace(event));
+        }
+        if let Some(slot) = of_type.by_key.get_mut(state_key) {
             return Ok(Some(std::mem::replace(slot, event)));
         }
-        let (event_type, state_key) = (event.event_type().into(), state_key.into());
-        Ok(self.by_type.entry(event_type).or_default().insert(state_key, event))
+        let state_key = state_key.into();
+        Ok(of_type.by_key.insert(state_key, event))
     }
 
     /// How many events the state has.
     #[must_use]
     pub fn len(&self) -> usize {
-        #[expect(clippy::disallowed_methods, reason = "a sum does not depend on the order")]
-        self.by_type.values().map(HashMap::len).sum()
+        let all = self.by_type.values().flat_map(BTreeMap::values);
+        all.map(|of_type| of_type.by_key.len().saturating_add(usize::from(of_type.sole.is_some()))).sum()
     }
 
     /// Whether the state has no event at all.
@@ -174,7 +199,8 @@ impl<E: Event> RoomState for StateMap<E> {
         E: 's;
 
     fn event(&self, event_type: &str, state_key: &str) -> Option<&E> {
-        self.by_type.get(event_type)?.get(state_key)
+        let of_type = self.by_type.get(&event_type.len())?.get(event_type)?;
+        if state_key.is_empty() { of_type.sole.as_ref() } else { of_type.by_key.get(state_key) }
     }
 }
 

@@ -17,28 +17,31 @@ static RULES: AuthorizationRules = AuthorizationRules::V10;
 #[derive(Debug)]
 pub(crate) struct Decision {
     pub(crate) name: &'static str,
+    /// Of the room that it is made on.
+    pub(crate) join_rule: &'static str,
     pub(crate) event: Stored<'static>,
     pub(crate) allowed: bool,
 }
 
 /// The decisions that knocking leads to, and the other ways into a room.
 pub(crate) static DECISIONS: LazyLock<Vec<Decision>> = LazyLock::new(|| {
-    let knock = r#"{"avatar_url":null,"displayname":"Kay","membership":"knock","reason":"Let me in, please"}"#;
+    let knock = r#"{"displayname":"Kay","membership":"knock","reason":"Let me in, please"}"#;
     let join = format!(
         r#"{{"avatar_url":null,"displayname":"Kay","join_authorised_via_users_server":"{MODERATOR}","membership":"join"}}"#
     );
-    let decision = |name, allowed, sender, target, content: &str| Decision {
+    let decision = |name, join_rule, allowed, sender, target, content: &str| Decision {
         name,
+        join_rule,
         event: stored("m.room.member", target, sender, raw(content.to_owned())),
         allowed,
     };
     vec![
-        decision("knock", true, STRANGER, STRANGER, knock),
-        decision("knock_refused", false, MODERATOR, MODERATOR, knock),
-        decision("accept", true, MODERATOR, WAITING, r#"{"displayname":"Wanda","membership":"invite"}"#),
-        decision("decline", true, MODERATOR, WAITING, r#"{"membership":"leave","reason":"Not today"}"#),
-        decision("ban", true, MODERATOR, WAITING, r#"{"membership":"ban","reason":"Not ever"}"#),
-        decision("restricted_join", true, STRANGER, STRANGER, &join),
+        decision("knock", "knock", true, STRANGER, STRANGER, knock),
+        decision("knock_refused", "knock", false, MODERATOR, MODERATOR, knock),
+        decision("accept", "knock", true, MODERATOR, WAITING, r#"{"displayname":"Wanda","membership":"invite"}"#),
+        decision("decline", "knock", true, MODERATOR, WAITING, r#"{"membership":"leave","reason":"Not today"}"#),
+        decision("ban", "knock", true, MODERATOR, WAITING, r#"{"membership":"ban","reason":"Not ever"}"#),
+        decision("restricted_join", "restricted", true, STRANGER, STRANGER, &join),
     ]
 });
 
@@ -55,21 +58,28 @@ pub(crate) fn is_allowed_compiled(event: &Stored<'_>, room: &Room, compiled: &Co
 /// The same by ruma.
 pub(crate) fn is_allowed_by_ruma(event: &Stored<'_>, room: &Room) -> bool {
     let room = black_box(room);
-    let verdict =
-        check_state_dependent_auth_rules(&RULES, black_box(event), |event_type, key| room.fetch(event_type, key));
-    verdict.is_ok()
+    let fetch = |event_type: &_, key: &str| room.fetch(event_type, key);
+    check_state_dependent_auth_rules(&RULES, black_box(event), fetch).is_ok()
+}
+
+/// The same by ruma over our look-up.
+fn is_allowed_by_ruma_from_ours(event: &Stored<'_>, room: &Room) -> bool {
+    let room = black_box(room);
+    let fetch = |event_type: &_, key: &str| room.fetch_from_ours(event_type, key);
+    check_state_dependent_auth_rules(&RULES, black_box(event), fetch).is_ok()
 }
 
 pub(crate) fn compile(room: &Room) -> CompiledRoom {
     CompiledRoom::compile(VERSION, &room.state).unwrap()
 }
 
-fn named(name: &str) -> &'static Decision {
-    DECISIONS.iter().find(|decision| decision.name == name).unwrap()
+fn prepare(name: &str, members: usize, levels: usize) -> (&'static Decision, &'static Room) {
+    let decision = DECISIONS.iter().find(|decision| decision.name == name).unwrap();
+    (decision, Room::new(members, levels, decision.join_rule))
 }
 
 pub(super) fn plain(name: &str, members: usize, levels: usize) -> Operation {
-    let (Decision { event, allowed, .. }, room) = (named(name), Room::new(members, levels));
+    let (Decision { event, allowed, .. }, room) = prepare(name, members, levels);
     Operation::new(
         move || is_allowed(event, room),
         move || is_allowed_by_ruma(event, room),
@@ -77,8 +87,18 @@ pub(super) fn plain(name: &str, members: usize, levels: usize) -> Operation {
     )
 }
 
+/// The plain path, with our look-up under both.
+pub(crate) fn plain_with_one_look_up(name: &str, members: usize, levels: usize) -> Operation {
+    let (Decision { event, allowed, .. }, room) = prepare(name, members, levels);
+    Operation::new(
+        move || is_allowed(event, room),
+        move || is_allowed_by_ruma_from_ours(event, room),
+        |ours, ruma| ours == allowed && ruma == allowed,
+    )
+}
+
 pub(super) fn compiled(name: &str, members: usize, levels: usize) -> Operation {
-    let (Decision { event, allowed, .. }, room) = (named(name), Room::new(members, levels));
+    let (Decision { event, allowed, .. }, room) = prepare(name, members, levels);
     let compiled = compile(room);
     Operation::new(
         move || is_allowed_compiled(event, room, &compiled),

@@ -161,7 +161,7 @@ impl Exchange {
             message,
             knock,
             rumas_keys: PublicKeyMap::from([(HOME.to_owned(), BTreeMap::from([key]))]),
-            rumas_room: Room { state: rumas_events.clone().into_values().collect() },
+            rumas_room: Room::of(rumas_events.clone().into_values().collect::<Vec<_>>().leak()),
             rumas_events,
         }))
     }

@@ -138,34 +138,48 @@ pub(crate) fn stored(
     }
 }
 
-/// The state of a room, one for both sides.
+/// The state of a room: the same events in our map and in ruma's.
 #[derive(Debug)]
 pub(crate) struct Room {
-    pub(crate) state: StateMap<Stored<'static>>,
+    pub(crate) state: StateMap<&'static Stored<'static>>,
+    rumas: ruma_state_res::StateMap<&'static Stored<'static>>,
 }
 
 impl Room {
-    /// A room of so many members, with so many users in its power levels.
-    pub(crate) fn new(members: usize, levels: usize) -> &'static Self {
-        Box::leak(Box::new(Self { state: events(members, levels).collect() }))
+    pub(crate) fn of(events: &'static [Stored<'static>]) -> Self {
+        let rumas = events.iter().map(|event| {
+            let key = event.state_key.unwrap().to_owned();
+            ((event.ruma_type.to_string().into(), key), event)
+        });
+        Self { state: events.iter().collect(), rumas: rumas.collect() }
     }
 
-    /// The look-up as ruma asks for it.
-    pub(crate) fn fetch(&self, event_type: &StateEventType, state_key: &str) -> Option<&Stored<'static>> {
+    /// A room of so many members, with so many users in its power levels.
+    pub(crate) fn new(members: usize, levels: usize, join_rule: &str) -> &'static Self {
+        let events = events(members, levels, join_rule).collect::<Vec<_>>().leak();
+        Box::leak(Box::new(Self::of(events)))
+    }
+
+    /// The look-up as ruma asks for it, in ruma's own map, as its state resolution does it.
+    pub(crate) fn fetch(&self, event_type: &StateEventType, state_key: &str) -> Option<&'static Stored<'static>> {
+        self.rumas.get(&(event_type.clone(), state_key.to_owned())).copied()
+    }
+
+    /// The same in our map, which needs no key of its own for that.
+    pub(crate) fn fetch_from_ours(&self, event_type: &StateEventType, key: &str) -> Option<&'static Stored<'static>> {
         let event_type = match event_type {
             StateEventType::RoomCreate => "m.room.create",
             StateEventType::RoomJoinRules => "m.room.join_rules",
             StateEventType::RoomMember => "m.room.member",
             StateEventType::RoomPowerLevels => "m.room.power_levels",
-            StateEventType::RoomThirdPartyInvite => "m.room.third_party_invite",
             _ => return None,
         };
-        self.state.event(event_type, state_key)
+        self.state.event(event_type, key).copied()
     }
 }
 
 /// The events of a room, its members last. They are all called the same, and share one content.
-pub(crate) fn events(members: usize, levels: usize) -> impl Iterator<Item = Stored<'static>> {
+pub(crate) fn events(members: usize, levels: usize, join_rule: &str) -> impl Iterator<Item = Stored<'static>> + use<> {
     let user = |number: usize| format!("@user{number:07}:a.example");
     let users: Vec<String> = (1..levels).map(|number| format!(r#""{}":50"#, user(number))).collect();
     let levels = format!(
@@ -173,9 +187,6 @@ pub(crate) fn events(members: usize, levels: usize) -> impl Iterator<Item = Stor
         users.join(",")
     );
     let create = format!(r#"{{"creator":"{CREATOR}","room_version":"{VERSION}"}}"#);
-    // Knocks and restricted joins, both.
-    let join_rules =
-        r#"{"allow":[{"room_id":"!space:a.example","type":"m.room_membership"}],"join_rule":"knock_restricted"}"#;
     let joined = raw(
         r#"{"avatar_url":"mxc://a.example/SEsfnsuifSDFSSEF","displayname":"Alice Margatroid","membership":"join"}"#
             .to_owned(),
@@ -183,7 +194,7 @@ pub(crate) fn events(members: usize, levels: usize) -> impl Iterator<Item = Stor
     let knocked = r#"{"displayname":"Wanda","membership":"knock","reason":"Let me in, please"}"#;
     let first = [
         stored("m.room.create", "", CREATOR, raw(create)),
-        stored("m.room.join_rules", "", CREATOR, raw(join_rules.to_owned())),
+        stored("m.room.join_rules", "", CREATOR, raw(format!(r#"{{"join_rule":"{join_rule}"}}"#))),
         stored("m.room.power_levels", "", CREATOR, raw(levels)),
         stored("m.room.member", MODERATOR, MODERATOR, joined),
         stored("m.room.member", WAITING, WAITING, raw(knocked.to_owned())),
