@@ -2,18 +2,34 @@
 //!
 //! <https://spec.matrix.org/v1.19/client-server-api/#standard-error-response>
 
+mod body;
+
 use std::borrow::Cow;
 use std::fmt;
+use std::str::FromStr;
 
 use crate::json::push_string;
 
+pub(crate) use body::ErrorBody;
+
 /// The `errcode` of an error.
+///
+/// # Examples
+///
+/// ```
+/// use matrix_knock::error::Errcode;
+///
+/// assert_eq!("M_NOT_JSON".parse(), Ok(Errcode::NotJson));
+/// assert_eq!((Errcode::NotJson.as_str(), Errcode::NotJson.status()), ("M_NOT_JSON", 400));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Errcode {
     /// `M_BAD_JSON`: JSON, but not what is asked for here.
     BadJson,
     /// `M_FORBIDDEN`: not allowed.
     Forbidden,
+    /// `M_GUEST_ACCESS_FORBIDDEN`: not allowed to guests.
+    GuestAccessForbidden,
     /// `M_INCOMPATIBLE_ROOM_VERSION`: the room has a version that the asking server does not have.
     IncompatibleRoomVersion,
     /// `M_INVALID_PARAM`: a parameter has a wrong value.
@@ -24,39 +40,70 @@ pub enum Errcode {
     MissingParam,
     /// `M_NOT_FOUND`: there is no such thing here.
     NotFound,
+    /// `M_NOT_JSON`: no JSON at all.
+    NotJson,
     /// `M_TOO_LARGE`: more bytes than are allowed.
     TooLarge,
     /// `M_UNKNOWN`: something else.
     Unknown,
+    /// `M_UNRECOGNIZED`: there is no such endpoint, or not with this method.
+    Unrecognized,
     /// `M_USER_SUSPENDED`: the user may only read for the time being.
     UserSuspended,
 }
 
+/// A text that is none of the codes in here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+#[error("unknown error code")]
+pub struct UnknownErrcode;
+
 impl Errcode {
+    /// All of them, in the order of the alphabet.
+    pub const ALL: [Self; 13] = [
+        Self::BadJson,
+        Self::Forbidden,
+        Self::GuestAccessForbidden,
+        Self::IncompatibleRoomVersion,
+        Self::InvalidParam,
+        Self::LimitExceeded,
+        Self::MissingParam,
+        Self::NotFound,
+        Self::NotJson,
+        Self::TooLarge,
+        Self::Unknown,
+        Self::Unrecognized,
+        Self::UserSuspended,
+    ];
+
     /// The code as it is written: `M_FORBIDDEN`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::BadJson => "M_BAD_JSON",
             Self::Forbidden => "M_FORBIDDEN",
+            Self::GuestAccessForbidden => "M_GUEST_ACCESS_FORBIDDEN",
             Self::IncompatibleRoomVersion => "M_INCOMPATIBLE_ROOM_VERSION",
             Self::InvalidParam => "M_INVALID_PARAM",
             Self::LimitExceeded => "M_LIMIT_EXCEEDED",
             Self::MissingParam => "M_MISSING_PARAM",
             Self::NotFound => "M_NOT_FOUND",
+            Self::NotJson => "M_NOT_JSON",
             Self::TooLarge => "M_TOO_LARGE",
             Self::Unknown => "M_UNKNOWN",
+            Self::Unrecognized => "M_UNRECOGNIZED",
             Self::UserSuspended => "M_USER_SUSPENDED",
         }
     }
 
-    /// The HTTP status that goes with the code.
+    /// The HTTP status that goes with the code where nothing else is said.
     #[must_use]
     pub const fn status(self) -> u16 {
         match self {
-            Self::BadJson | Self::IncompatibleRoomVersion | Self::InvalidParam | Self::MissingParam => 400,
-            Self::Forbidden | Self::UserSuspended => 403,
-            Self::NotFound => 404,
+            Self::BadJson | Self::IncompatibleRoomVersion | Self::InvalidParam | Self::MissingParam | Self::NotJson => {
+                400
+            }
+            Self::Forbidden | Self::GuestAccessForbidden | Self::UserSuspended => 403,
+            Self::NotFound | Self::Unrecognized => 404,
             Self::TooLarge => 413,
             Self::LimitExceeded => 429,
             // Of what another server said or did not say: a bad gateway.
@@ -68,6 +115,14 @@ impl Errcode {
 impl fmt::Display for Errcode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Errcode {
+    type Err = UnknownErrcode;
+
+    fn from_str(text: &str) -> Result<Self, UnknownErrcode> {
+        Self::ALL.into_iter().find(|errcode| errcode.as_str() == text).ok_or(UnknownErrcode)
     }
 }
 
@@ -84,6 +139,7 @@ impl fmt::Display for Errcode {
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ErrorResponse {
+    status: u16,
     errcode: Errcode,
     error: &'static str,
     room_version: Option<Cow<'static, str>>,
@@ -91,10 +147,44 @@ pub struct ErrorResponse {
 }
 
 impl ErrorResponse {
-    /// An error with a text for people.
+    /// An error with a text for people, and the status that goes with the code.
     #[must_use]
     pub const fn new(errcode: Errcode, error: &'static str) -> Self {
-        Self { errcode, error, room_version: None, retry_after_ms: None }
+        Self::with_status(errcode.status(), errcode, error)
+    }
+
+    const fn with_status(status: u16, errcode: Errcode, error: &'static str) -> Self {
+        Self { status, errcode, error, room_version: None, retry_after_ms: None }
+    }
+
+    /// There is such an endpoint, but not with this method: 405 instead of the usual 404 of [`Errcode::Unrecognized`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use matrix_knock::error::{Errcode, ErrorResponse};
+    ///
+    /// let response = ErrorResponse::method_not_allowed();
+    /// assert_eq!((response.status(), response.errcode()), (405, Errcode::Unrecognized));
+    /// ```
+    #[must_use]
+    pub const fn method_not_allowed() -> Self {
+        Self::with_status(405, Errcode::Unrecognized, "No such method here")
+    }
+
+    /// A query that is too long: 414 instead of the usual 413 of [`Errcode::TooLarge`], which is for bodies.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use matrix_knock::error::{Errcode, ErrorResponse};
+    ///
+    /// let response = ErrorResponse::uri_too_long();
+    /// assert_eq!((response.status(), response.errcode()), (414, Errcode::TooLarge));
+    /// ```
+    #[must_use]
+    pub const fn uri_too_long() -> Self {
+        Self::with_status(414, Errcode::TooLarge, "The query is too long")
     }
 
     /// The room has this version, which the asking server does not have.
@@ -113,7 +203,7 @@ impl ErrorResponse {
     /// The HTTP status.
     #[must_use]
     pub const fn status(&self) -> u16 {
-        self.errcode.status()
+        self.status
     }
 
     /// The code.
@@ -179,6 +269,13 @@ mod tests {
                 None,
                 r#"{"errcode":"M_LIMIT_EXCEEDED","error":"Too many requests"}"#,
             ),
+            (
+                ErrorResponse::method_not_allowed(),
+                405,
+                None,
+                r#"{"errcode":"M_UNRECOGNIZED","error":"No such method here"}"#,
+            ),
+            (ErrorResponse::uri_too_long(), 414, None, r#"{"errcode":"M_TOO_LARGE","error":"The query is too long"}"#),
         ] {
             assert_eq!((response.status(), response.retry_after()), (status, retry_after));
             assert_eq!(response.to_string(), body);
@@ -187,19 +284,25 @@ mod tests {
 
     #[test]
     fn codes() {
-        for (errcode, code, status) in [
+        let codes = [
             (Errcode::BadJson, "M_BAD_JSON", 400),
             (Errcode::Forbidden, "M_FORBIDDEN", 403),
+            (Errcode::GuestAccessForbidden, "M_GUEST_ACCESS_FORBIDDEN", 403),
             (Errcode::IncompatibleRoomVersion, "M_INCOMPATIBLE_ROOM_VERSION", 400),
             (Errcode::InvalidParam, "M_INVALID_PARAM", 400),
             (Errcode::LimitExceeded, "M_LIMIT_EXCEEDED", 429),
             (Errcode::MissingParam, "M_MISSING_PARAM", 400),
             (Errcode::NotFound, "M_NOT_FOUND", 404),
+            (Errcode::NotJson, "M_NOT_JSON", 400),
             (Errcode::TooLarge, "M_TOO_LARGE", 413),
             (Errcode::Unknown, "M_UNKNOWN", 502),
+            (Errcode::Unrecognized, "M_UNRECOGNIZED", 404),
             (Errcode::UserSuspended, "M_USER_SUSPENDED", 403),
-        ] {
-            assert_eq!((errcode.as_str(), errcode.status()), (code, status));
+        ];
+        assert_eq!(codes.map(|(errcode, ..)| errcode), Errcode::ALL);
+        assert_eq!("M_Forbidden".parse::<Errcode>(), Err(UnknownErrcode));
+        for (errcode, code, status) in codes {
+            assert_eq!((errcode.as_str(), errcode.status(), code.parse()), (code, status, Ok(errcode)));
             assert_eq!(ErrorResponse::new(errcode, "").errcode().to_string(), code);
         }
     }

@@ -125,13 +125,7 @@ impl Event for Proposal<'_> {
     }
 
     fn content(&self) -> &str {
-        match self.membership {
-            Membership::Ban => r#"{"membership":"ban"}"#,
-            Membership::Invite => r#"{"membership":"invite"}"#,
-            Membership::Join => r#"{"membership":"join"}"#,
-            Membership::Knock => r#"{"membership":"knock"}"#,
-            Membership::Leave => r#"{"membership":"leave"}"#,
-        }
+        self.membership.bare_content()
     }
 
     fn room_id(&self) -> Option<&str> {

@@ -14,6 +14,9 @@ pub enum IdError {
     /// It does not begin with the sigil of its kind.
     #[error("does not begin with `{0}`")]
     Sigil(char),
+    /// It begins with neither `!` nor `#`: it is neither a room ID nor an alias.
+    #[error("does not begin with `!` or `#`")]
+    RoomSigil,
     /// It has more than [`MAX_ID_BYTES`] bytes.
     #[error("is longer than {MAX_ID_BYTES} bytes")]
     TooLong,
@@ -97,6 +100,68 @@ id! {
     RoomAlias, check_room_alias
 }
 
+impl<'a> RoomId<'a> {
+    /// One whose grammar has been checked before.
+    pub(crate) const fn checked(text: &'a str) -> Self {
+        Self(text)
+    }
+}
+
+/// What a client may call a room by: its ID or one of its aliases.
+///
+/// # Examples
+///
+/// ```
+/// use matrix_knock::id::{IdError, RoomAlias, RoomIdOrAlias};
+///
+/// let room = RoomIdOrAlias::parse("#monkeys:matrix.org")?;
+/// assert_eq!(room, RoomIdOrAlias::Alias(RoomAlias::parse("#monkeys:matrix.org")?));
+/// assert_eq!(RoomIdOrAlias::parse("monkeys"), Err(IdError::RoomSigil));
+/// # Ok::<(), IdError>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RoomIdOrAlias<'a> {
+    /// The ID: it begins with `!`.
+    Id(RoomId<'a>),
+    /// An alias: it begins with `#`. Its server, or this one, knows the ID.
+    Alias(RoomAlias<'a>),
+}
+
+impl<'a> RoomIdOrAlias<'a> {
+    /// Checks the grammar: that of an alias behind `#`, else that of a room ID.
+    ///
+    /// # Errors
+    ///
+    /// [`IdError`] says what is wrong with the text.
+    pub fn parse(text: &'a str) -> Result<Self, IdError> {
+        match text.chars().next() {
+            Some('!') => RoomId::parse(text).map(Self::Id),
+            Some('#') => RoomAlias::parse(text).map(Self::Alias),
+            _ => Err(IdError::RoomSigil),
+        }
+    }
+
+    /// The identifier as it is written.
+    #[must_use]
+    pub const fn as_str(self) -> &'a str {
+        match self {
+            Self::Id(id) => id.as_str(),
+            Self::Alias(alias) => alias.as_str(),
+        }
+    }
+
+    /// One whose grammar has been checked before.
+    pub(crate) fn checked(text: &'a str) -> Self {
+        if text.starts_with('#') { Self::Alias(RoomAlias(text)) } else { Self::Id(RoomId(text)) }
+    }
+}
+
+impl fmt::Display for RoomIdOrAlias<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
 impl<'a> UserId<'a> {
     /// The server that the user belongs to.
     #[must_use]
@@ -108,7 +173,9 @@ impl<'a> UserId<'a> {
 
 /// The part of a user ID behind its first `:`, for a text that need not be a well-formed user ID.
 pub(crate) fn domain(id: &str) -> Option<&str> {
-    id.strip_prefix('@')?.split_once(':').map(|(_, domain)| domain)
+    let rest = id.strip_prefix('@')?;
+    let (_, behind) = rest.split_at_checked(rest.bytes().position(|byte| byte == b':')?)?;
+    behind.strip_prefix(':')
 }
 
 fn check_user_id(text: &str) -> Result<(), IdError> {
@@ -286,5 +353,29 @@ mod tests {
         assert_eq!(RoomAlias::parse("#a b:c").map(RoomAlias::as_str), Ok("#a b:c"));
         assert_eq!(RoomAlias::parse("#a"), Err(IdError::NoDomain));
         assert_eq!(IdError::Sigil('@').to_string(), "does not begin with `@`");
+    }
+
+    #[test]
+    fn rooms_by_id_or_alias() {
+        let long = format!("#{}:b", "a".repeat(253));
+        for (text, parsed) in [
+            ("!a:b", Ok(RoomIdOrAlias::Id(RoomId("!a:b")))),
+            ("!a", Ok(RoomIdOrAlias::Id(RoomId("!a")))),
+            ("#a:b", Ok(RoomIdOrAlias::Alias(RoomAlias("#a:b")))),
+            ("#a", Err(IdError::NoDomain)),
+            ("!", Err(IdError::LocalPart)),
+            ("", Err(IdError::RoomSigil)),
+            ("a:b", Err(IdError::RoomSigil)),
+            ("@a:b", Err(IdError::RoomSigil)),
+            (long.as_str(), Err(IdError::TooLong)),
+        ] {
+            assert_eq!(RoomIdOrAlias::parse(text), parsed, "{text}");
+            if let Ok(room) = parsed {
+                assert_eq!(
+                    (RoomIdOrAlias::checked(text), room.as_str(), room.to_string()),
+                    (room, text, text.to_owned())
+                );
+            }
+        }
     }
 }

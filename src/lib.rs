@@ -13,7 +13,12 @@
 //! | [Server access control lists](https://spec.matrix.org/v1.19/server-server-api/#server-access-control-lists-acls) | [`auth::server_is_allowed`] |
 //! | [Knocking upon a room](https://spec.matrix.org/v1.19/server-server-api/#knocking-upon-a-room) | [`handshake`] |
 //! | [Signing events](https://spec.matrix.org/v1.19/server-server-api/#signing-events), event format | [`event`] |
+//! | [Knocking on rooms](https://spec.matrix.org/v1.19/client-server-api/#knocking-on-rooms), of clients | [`client`] |
 //! | [Stripped state](https://spec.matrix.org/v1.19/client-server-api/#stripped-state) | [`stripped_state`] |
+//! | [Knocking on rooms](https://spec.matrix.org/v1.19/client-server-api/#knocking-on-rooms), for those who answer | [`pending`] |
+//! | [Syncing](https://spec.matrix.org/v1.19/client-server-api/#syncing), of rooms that are knocked on | [`sync`] |
+//! | [Standard error response](https://spec.matrix.org/v1.19/client-server-api/#standard-error-response) | [`error`] |
+//! | [The table of membership changes](https://spec.matrix.org/v1.19/client-server-api/#mroommember) | [`membership_change`] |
 //! | [Room versions](https://spec.matrix.org/v1.19/rooms/) | [`room_version`] |
 //! | [Canonical JSON](https://spec.matrix.org/v1.19/appendices/#canonical-json) | [`json`] |
 //! | [Identifier grammar](https://spec.matrix.org/v1.19/appendices/#identifier-grammar) | [`id`] |
@@ -48,15 +53,19 @@
 //! ```
 
 pub mod auth;
+pub mod client;
 pub mod error;
 pub mod event;
 pub mod handshake;
 pub mod id;
 pub mod json;
+pub mod membership_change;
+pub mod pending;
 pub mod room_version;
 pub mod state;
 pub mod stripped_state;
 pub mod sync;
+mod uri;
 
 #[cfg(feature = "ed25519")]
 pub use event::Ed25519;

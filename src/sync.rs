@@ -234,7 +234,7 @@ fn client_event(event_id: EventId<'_>, event: &Pdu<'_>) -> Option<String> {
     let mut has_time = false;
     let read = read_object(&text, |key, reader| {
         has_time |= key.is("origin_server_ts") && reader.kind()? == Kind::Number;
-        reader.skip().map(drop)
+        reader.skip_value()
     });
     read.and_then(|()| canonical(&out, CanonicalDialect::Lenient)).ok().filter(|_| has_time)
 }
@@ -350,7 +350,7 @@ fn events(object: Field<&str>) -> Result<Vec<&str>, JsonError> {
     let mut found = Vec::new();
     read_object_field(&mut Reader::new(object), |key, reader| {
         if !key.is("events") || reader.kind()? != Kind::Array {
-            return reader.skip().map(drop);
+            return reader.skip_value();
         }
         reader.array(|reader| {
             found.push(reader.skip()?);

@@ -6,6 +6,8 @@ use matrix_knock::auth::{CompiledRoom, Rule, authorize, server_is_allowed};
 use matrix_knock::event::{Event, Membership, Pdu, Proposal, content_hash, event_id, redact};
 use matrix_knock::id::ServerName;
 use matrix_knock::json::{CanonicalDialect, canonical};
+use matrix_knock::membership_change::{Change, MembershipChange};
+use matrix_knock::pending::PendingKnocks;
 use matrix_knock::state::{RoomState, StateMap};
 use matrix_knock::{NoVerifier, RoomVersion};
 
@@ -118,4 +120,28 @@ fn an_event_allocates_little() {
         allocations(|| Pdu::parse_stored(KNOCK).is_ok()).1,
     ];
     assert_eq!(counts, [4, 1, 2, 4, 1, 0]);
+}
+
+/// Neither the members who do not knock, however they are written, nor the naming of a change.
+#[test]
+fn members_who_do_not_knock_allocate_nothing() {
+    let joined = member("@somebody:a.example", "join");
+    let written = [
+        joined.clone(),
+        joined.replace("Somebody", r"S\u00f6mebody"),
+        joined.replace("join", r"\u006aoin"),
+        joined.replace("type", r"\u0074ype"),
+        joined.replace("Somebody", r#"","x":"knock"#),
+        member("@knock:a.example", "leave"),
+        state_event("m.room.join_rules", r#"{"join_rule":"knock"}"#),
+        "{".to_owned(),
+    ];
+    let state = || written.iter().cycle().take(10_000);
+    assert_eq!(allocations(|| PendingKnocks::from_state(RoomVersion::V10, state()).len()), (0, 0));
+
+    let knock = member("@kay:b.example", "knock").replace("Somebody", r"S\u00f6mebody");
+    let (knock, left) = (Pdu::parse(&knock).unwrap(), member("@kay:b.example", "leave"));
+    let left = Pdu::parse(&left).unwrap();
+    let (change, count) = allocations(|| MembershipChange::new(Some(&knock), &left).unwrap().change());
+    assert_eq!((change, count), (Change::KnockRetracted, 0));
 }

@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 
 /// The modules by floor: a module uses what stands lower, never the other way, and nothing beside it.
 const FLOORS: [(u32, &[&str]); 6] = [
-    (1, &["id", "room_version"]),
+    (1, &["id", "room_version", "uri"]),
     (2, &["json"]),
     (3, &["error", "event"]),
-    (4, &["state"]),
+    (4, &["client", "membership_change", "state"]),
     (5, &["auth", "stripped_state"]),
-    (6, &["handshake", "sync"]),
+    (6, &["handshake", "pending", "sync"]),
 ];
 
 fn floor(module: &str) -> u32 {

@@ -6,7 +6,10 @@ use std::fmt::Debug;
 use matrix_knock::auth::{
     AuthEvent, AuthorizeError, CompiledRoom, Evidence, Rejection, Rule, Selection, ServerAcl, Standing,
 };
-use matrix_knock::error::{Errcode, ErrorResponse};
+use matrix_knock::client::{
+    BuiltRequest, HttpRequest, HttpResponse, KnockError, KnockErrorKind, KnockRequest, KnockResponse, RequestError,
+};
+use matrix_knock::error::{Errcode, ErrorResponse, UnknownErrcode};
 use matrix_knock::event::{
     FormatError, FormattedPdu, KeyValidity, Malformed, Membership, NoVerifier, Pdu, PduError, Proposal, RedactedPdu,
     ServerKeys, ServerKeysError, Sha256Hash, SignError, SignatureError, SignedEvent, SignedPdu, VerifiedPdu, VerifyKey,
@@ -24,8 +27,13 @@ use matrix_knock::handshake::resident::{
 };
 use matrix_knock::handshake::submission::{Named, NoCreateEvent, PolicyVerdict, SendKnock, SendLeave};
 use matrix_knock::handshake::template::{PrevEvent, Template, TemplateError};
-use matrix_knock::id::{EventId, IdError, RoomAlias, RoomId, ServerName, UserId};
+use matrix_knock::id::{EventId, IdError, RoomAlias, RoomId, RoomIdOrAlias, ServerName, UserId};
 use matrix_knock::json::{CanonicalDialect, JsonError, JsonErrorKind};
+use matrix_knock::membership_change::{Change, Member, MembershipChange, NotAChange};
+use matrix_knock::pending::{
+    Answer, Answerers, Answering, Answers, Knocker, NoEventId, NotAnswered, PendingKnocks, Position,
+    Refused as RefusedAnswer, Update,
+};
 use matrix_knock::room_version::{EventIdFormat, RoomVersion, RoomVersionRules, UnknownRoomVersion};
 use matrix_knock::state::{FromFn, StateMap};
 use matrix_knock::stripped_state::StrippedEvent;
@@ -42,6 +50,7 @@ fn values_errors_and_proofs() {
     value::<Acceptance>();
     value::<AuthEvent<'_>>();
     value::<CanonicalDialect>();
+    value::<Change>();
     value::<CompiledRoom>();
     value::<EventId<'_>>();
     value::<EventIdFormat>();
@@ -52,7 +61,9 @@ fn values_errors_and_proofs() {
     value::<Knock<'_>>();
     value::<Template>();
     value::<Malformed>();
+    value::<Member<'_>>();
     value::<Membership>();
+    value::<MembershipChange<'_>>();
     value::<Msc4233Denial>();
     value::<MustReach<'_>>();
     value::<NoVerifier>();
@@ -84,6 +95,14 @@ fn values_errors_and_proofs() {
     value::<MemberEventKey>();
     value::<ReadRoom>();
     value::<Section>();
+    value::<Answer>();
+    value::<Answerers<'_>>();
+    value::<Answers<'_>>();
+    value::<Knocker>();
+    value::<PendingKnocks>();
+    value::<Position>();
+    value::<RefusedAnswer<'_>>();
+    value::<Update>();
     value::<Arrival>();
     value::<KnockRoomState>();
     value::<Details>();
@@ -112,11 +131,25 @@ fn values_errors_and_proofs() {
     value::<SendLeave<'_>>();
     value::<Errcode>();
     value::<ErrorResponse>();
+    value::<BuiltRequest>();
+    value::<HttpRequest<'_>>();
+    value::<HttpResponse<'_>>();
+    value::<KnockRequest>();
+    value::<KnockResponse>();
+    value::<RoomIdOrAlias<'_>>();
+    error::<KnockError>();
+    error::<KnockErrorKind>();
+    error::<RequestError>();
+    error::<matrix_knock::client::Refusal>();
+    error::<UnknownErrcode>();
     error::<AuthorizeError>();
     error::<FormatError>();
     error::<IdError>();
     error::<JsonError>();
     error::<NoAnswer>();
+    error::<NoEventId>();
+    error::<NotAChange>();
+    error::<NotAnswered>();
     error::<PduError>();
     error::<Rejection>();
     error::<ServerKeysError>();
@@ -134,6 +167,7 @@ fn values_errors_and_proofs() {
     error::<UnknownRoomVersion>();
     proof::<FromFn<fn(&str, &str) -> Option<Pdu<'static>>>>();
     proof::<StateMap<Pdu<'_>>>();
+    proof::<Answering<'_, StateMap<Pdu<'_>>>>();
     proof::<matrix_knock::auth::Authorized<'_, Pdu<'_>>>();
     proof::<matrix_knock::auth::StateIndependent<'_, Pdu<'_>>>();
 }
@@ -142,9 +176,11 @@ fn values_errors_and_proofs() {
 fn messages() {
     let server = || "b.example".to_owned();
     let key_id = || "ed25519:1".to_owned();
-    let messages: [(&dyn Error, &str); 33] = [
+    let messages: [(&dyn Error, &str); 38] = [
         (&UnknownRoomVersion, "unknown room version"),
         (&IdError::Sigil('!'), "does not begin with `!`"),
+        (&IdError::RoomSigil, "does not begin with `!` or `#`"),
+        (&UnknownErrcode, "unknown error code"),
         (&IdError::TooLong, "is longer than 255 bytes"),
         (&IdError::NoDomain, "has no domain"),
         (&IdError::ServerName, "has a malformed server name"),
@@ -187,6 +223,12 @@ fn messages() {
         (
             &NoAnswer::Origin { origin: server() },
             "`b.example` is neither the server knocked through nor that of the event's sender",
+        ),
+        (&NotAChange::NotAMemberEvent, "not an `m.room.member` event with a `state_key`"),
+        (&NotAChange::OtherUser, "the two events are of different users"),
+        (
+            &NotAChange::Malformed(Malformed::Member),
+            "the content of an `m.room.member` event in the state is malformed",
         ),
     ];
     for (error, message) in messages {

@@ -2,10 +2,13 @@
 #![cfg(feature = "ed25519")]
 #![expect(clippy::expect_used, clippy::indexing_slicing, reason = "a test that cannot be set up fails")]
 
+#[path = "../examples/knock/client.rs"]
+mod client;
 #[path = "../examples/knock/commands.rs"]
 mod commands;
 
-use commands::{Answer, Line, answer, authorize, canonical_json, event_id, stripped_state, verify};
+use client::request;
+use commands::{Answer, Line, answer, authorize, canonical_json, classify, event_id, stripped_state, verify};
 
 /// The answers to some lines, and whether all could be read.
 fn run(command: fn(&Line<'_>) -> Answer, lines: &[&[u8]]) -> (Vec<String>, bool) {
@@ -241,4 +244,70 @@ fn verdicts_on_events() {
     );
     let error = r#"{"id":1,"error":"`keys`: `ed25519:a` of `x` is no ed25519 key"}"#;
     assert_eq!(with(&event, r#"{"x":{"ed25519:a":"AAAA"}}"#), (error.to_owned(), false));
+}
+
+#[test]
+fn client_requests() {
+    let line = |rest: &str| format!(r#"{{"id":1,"method":"POST","path":"/_matrix/client/v3/knock/%21r%3Ab"{rest}}}"#);
+    let error = |status: u16, errcode: &str, error: &str| {
+        format!(r#"{{"id":1,"status":{status},"body":{{"errcode":"{errcode}","error":"{error}"}}}}"#)
+    };
+    let knock =
+        |via: &str, reason: &str| format!(r#"{{"id":1,"room_id_or_alias":"!r:b","via":[{via}],"reason":{reason}}}"#);
+    let whole = line(r#","query":"server_name=c&via=d%3A80&via=c","body":"{\"reason\":\"\\u00e9/%\"}""#);
+    for (line, expected) in [
+        (whole.clone(), knock(r#""c","d:80""#, r#""é/%""#)),
+        (line(r#","query":"","body":"{}""#), knock("", "null")),
+        (line(r#","query":null,"body":"{\"reason\":null}""#), knock("", "null")),
+        (line(r#","query":"","body":null"#), error(400, "M_NOT_JSON", "The body is not JSON")),
+        (line(r#","query":"","body":"""#), error(400, "M_NOT_JSON", "The body is not JSON")),
+        (line(r#","query":"","body":"[]""#), error(400, "M_BAD_JSON", "The body is not an object")),
+        (line(r#","query":"","body":"{\"reason\":1}""#), error(400, "M_BAD_JSON", "`reason` is not a string")),
+        (whole.replace("POST", "GET"), error(405, "M_UNRECOGNIZED", "No such method here")),
+        (whole.replace("knock", "join"), error(404, "M_UNRECOGNIZED", "No such endpoint")),
+        (whole.replace("%21r", "r"), error(400, "M_INVALID_PARAM", "Not a room ID or alias")),
+        (whole.replace("%21r", "%23r%22"), knock(r#""c","d:80""#, r#""é/%""#).replace("!r:b", r##"#r\":b"##)),
+    ] {
+        assert_eq!(one(request, &line), (expected, true), "{line}");
+    }
+    for (line, expected) in [
+        (r#"{"id":1,"path":"/"}"#.to_owned(), r#"{"id":1,"error":"missing `method`"}"#),
+        (r#"{"id":1,"method":"POST"}"#.to_owned(), r#"{"id":1,"error":"missing `path`"}"#),
+        (line(r#","query":1"#), r#"{"id":1,"error":"`query`: invalid type: "#),
+        (line(r#","body":{}"#), r#"{"id":1,"error":"`body`: invalid type: "#),
+    ] {
+        let (answer, all_read) = one(request, &line);
+        assert!(answer.starts_with(expected) && !all_read, "{answer}");
+    }
+}
+
+#[test]
+fn names_of_changes() {
+    let leave = KNOCK.replace(r#""knock""#, r#""leave""#);
+    let denied = leave.replace(r#""sender":"@k:c""#, r#""sender":"@a:b""#);
+    let of = |before: &str, event: &str| one(classify, &format!(r#"{{"id":1,"before":{before},"event":{event}}}"#));
+    for (before, event, change) in [
+        ("null", KNOCK, "knocked"),
+        (&leave, KNOCK, "knocked"),
+        (KNOCK, KNOCK, "knocked_again"),
+        (KNOCK, &leave, "knock_retracted"),
+        (KNOCK, &denied, "knock_denied"),
+        (&leave, &denied, "none"),
+        (&KNOCK.replace("knock", "invite"), KNOCK, "impossible"),
+        ("null", &KNOCK.replace("knock", "something else"), "impossible"),
+    ] {
+        assert_eq!(of(before, event), (format!(r#"{{"id":1,"change":"{change}"}}"#), true));
+    }
+    for (before, event, error) in [
+        (CREATE, KNOCK, "not an `m.room.member` event with a `state_key`"),
+        ("null", RULES, "not an `m.room.member` event with a `state_key`"),
+        (&KNOCK.replace("@k", "@l"), KNOCK, "the two events are of different users"),
+        ("[]", KNOCK, "`before`: event is not an object"),
+        ("null", "null", "event is not an object"),
+        (&KNOCK.replace(r#""knock""#, "1"), KNOCK, "the content of an `m.room.member` event in the state is malformed"),
+        (KNOCK, &KNOCK.replace(r#""knock""#, "null"), "the content of the event is malformed"),
+    ] {
+        assert_eq!(of(before, event), (format!(r#"{{"id":1,"error":"{error}"}}"#), false));
+    }
+    assert_eq!(one(classify, &format!(r#"{{"event":{KNOCK}}}"#)).0, r#"{"id":null,"error":"missing `before`"}"#);
 }

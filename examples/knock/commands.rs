@@ -8,6 +8,7 @@ use matrix_knock::auth;
 use matrix_knock::event::{self, FormatError, KeyValidity, Keys, Pdu, Sha256Hash, VerifiedPdu, VerifyKey};
 use matrix_knock::id::UserId;
 use matrix_knock::json::{CanonicalDialect, canonical};
+use matrix_knock::membership_change::MembershipChange;
 use matrix_knock::state::StateMap;
 use matrix_knock::{Ed25519, RoomVersion, stripped_state};
 use serde_json::Value;
@@ -153,8 +154,28 @@ pub(crate) fn stripped_state(line: &Line<'_>) -> Answer {
     Ok(format!(r#""federation":[{}],"client":[{}]"#, federation.join(","), client.join(",")))
 }
 
+/// `classify`: the name of what a member event did, given the one before.
+pub(crate) fn classify(line: &Line<'_>) -> Answer {
+    let before = match required("before", line)?.get() {
+        "null" => None,
+        before => Some(Pdu::parse_stored(before).map_err(|error| format!("`before`: {error}"))?),
+    };
+    let event = Pdu::parse(required("event", line)?.get())?;
+    let change = MembershipChange::new(before.as_ref(), &event)?;
+    Ok(format!(r#""change":"{}""#, change.change()))
+}
+
 pub(crate) fn required<'a>(name: &str, line: &Line<'a>) -> Result<&'a RawValue, String> {
     line.get(name).copied().ok_or_else(|| format!("missing `{name}`"))
+}
+
+pub(crate) fn parse<'a, T: serde::Deserialize<'a>>(name: &str, line: &Line<'a>) -> Result<T, String> {
+    serde_json::from_str(required(name, line)?.get()).map_err(|error| format!("`{name}`: {error}"))
+}
+
+pub(crate) fn optional<'a, T: serde::Deserialize<'a>>(name: &str, line: &Line<'a>) -> Result<Option<T>, String> {
+    let text = line.get(name).map_or("null", |value| value.get());
+    serde_json::from_str(text).map_err(|error| format!("`{name}`: {error}"))
 }
 
 pub(crate) fn room_version(line: &Line<'_>) -> Result<RoomVersion, Box<dyn Error>> {

@@ -15,7 +15,7 @@ use matrix_knock::state::StateMap;
 use matrix_knock::{Ed25519, RoomVersion};
 use serde_json::value::RawValue;
 
-use crate::commands::{Answer, Line, keys, required, room_version, state};
+use crate::commands::{Answer, Line, keys, optional, parse, required, room_version, state};
 
 /// What the state of a line is to a resident server; none if it does not know the room.
 struct Room<'a> {
@@ -162,13 +162,4 @@ fn server<'a>(name: &str, text: &'a str) -> Result<ServerName<'a>, String> {
 
 fn text(name: &str, line: &Line<'_>) -> Result<String, String> {
     parse(name, line)
-}
-
-fn parse<'a, T: serde::Deserialize<'a>>(name: &str, line: &Line<'a>) -> Result<T, String> {
-    serde_json::from_str(required(name, line)?.get()).map_err(|error| format!("`{name}`: {error}"))
-}
-
-fn optional<'a, T: serde::Deserialize<'a>>(name: &str, line: &Line<'a>) -> Result<Option<T>, String> {
-    let text = line.get(name).map_or("null", |value| value.get());
-    serde_json::from_str(text).map_err(|error| format!("`{name}`: {error}"))
 }

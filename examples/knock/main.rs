@@ -1,6 +1,7 @@
 //! The tool: without a command it walks over a recorded room; with one it answers JSON lines.
 
 mod between_servers;
+mod client;
 mod commands;
 mod handshake;
 mod walk;
@@ -21,10 +22,12 @@ With one: reads JSON lines from standard input, writes one JSON line for each.
                                                 -> what of it a client may be shown
   make-knock       room_version, room_id, user_id, origin, ver, state, prev_events, server_name, now
                                                 -> what a resident server answers
+  request          method, path, query, body    -> what a server reads out of a client's `/knock`
   send-knock       room_version, room_id, event_id, origin, body, state, auth_events, keys, server_name
                                                 -> what a resident server answers
   template         room_id, user_id, ver, response, now, server_name, reason, displayname, avatar_url
                                                 -> what a knocking server makes of the answer to make_knock
+  classify         before (or null), event      -> the name of what a member event did
   stripped-state   room_version, state, user_id -> what somebody outside the room is shown
 ";
 
@@ -33,11 +36,13 @@ fn main() -> ExitCode {
     let done = match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         [] => walk::walk(&mut io::stdout().lock()).map(|()| true),
         ["authorize"] => answer(commands::authorize),
+        ["classify"] => answer(commands::classify),
         ["event-id"] => answer(commands::event_id),
         ["canonical"] => answer(commands::canonical_json),
         ["verify"] => answer(commands::verify),
         ["filter-state"] => answer(handshake::filter_state),
         ["make-knock"] => answer(handshake::make_knock),
+        ["request"] => answer(client::request),
         ["send-knock"] => answer(handshake::send_knock),
         ["template"] => answer(handshake::template),
         ["stripped-state"] => answer(commands::stripped_state),

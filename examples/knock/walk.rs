@@ -1,16 +1,20 @@
 //! The walk over a recorded room: who may knock and why not, who could answer, what a knocker gets and is shown.
 
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::io::{self, Write};
 
-use matrix_knock::auth::{Rejection, may};
+use matrix_knock::auth::{CompiledRoom, Rejection, may};
 use matrix_knock::event::{Ed25519Key, Event, KeyValidity, Membership, Pdu, Proposal, VerifyKey};
 use matrix_knock::handshake::knocking::{Details, Retracted};
 use matrix_knock::handshake::resident::{Refusal, Residence, ResidentRoom};
 use matrix_knock::handshake::submission::SendKnock;
 use matrix_knock::handshake::template::PrevEvent;
 use matrix_knock::id::{EventId, RoomId, UserId};
+use matrix_knock::membership_change::MembershipChange;
+use matrix_knock::pending::{self, Answerers, Answering, PendingKnocks};
 use matrix_knock::state::{FromFn, RoomState, StateMap};
+use matrix_knock::sync::{KnockSection, KnockedRoom, Section};
 use matrix_knock::{Ed25519, RoomVersion, stripped_state};
 use serde::Deserialize;
 use serde_json::Value;
@@ -71,6 +75,7 @@ pub(crate) fn walk(out: &mut impl Write) -> io::Result<()> {
     walk.who_may_knock(out)?;
     walk.under_other_join_rules(out)?;
     walk.who_may_answer(out)?;
+    walk.who_waits(&recording, out)?;
     walk.what_a_knocker_is_shown(out)?;
     walk.the_handshake(out)
 }
@@ -154,6 +159,36 @@ impl<'a> Walk<'a> {
         writeln!(out, "  {:<8} ({:<6})  {KNOCKER}: {verdict}", "retract", retract.membership)
     }
 
+    /// The index of those who wait for an answer, and the names of the changes that brought them there.
+    fn who_waits(&self, recording: &Recording<'_>, out: &mut impl Write) -> io::Result<()> {
+        heading(out, "Who waits for an answer, and to whom it is told")?;
+        let texts = recording.events.iter().map(|text| text.get());
+        let mut latest: BTreeMap<String, Pdu<'_>> = BTreeMap::new();
+        let mut changes: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for event in texts.clone().filter_map(|text| Pdu::parse(text).ok()) {
+            let Some(user) = event.state_key().filter(|_| event.event_type() == "m.room.member") else { continue };
+            let user = user.to_owned();
+            let change = MembershipChange::new(latest.get(&user), &event).map_err(io::Error::other)?;
+            changes.entry(user.clone()).or_default().push(change.change().to_string());
+            latest.insert(user, event);
+        }
+        let knocks = PendingKnocks::from_state(self.version, latest.values().map(Pdu::text));
+        let room = CompiledRoom::compile(self.version, &self.state).map_err(io::Error::other)?;
+        let door = Answering::new(&room, &self.state);
+        for knocker in knocks.iter() {
+            let history = changes.get(knocker.user()).map(|names| names.join(", ")).unwrap_or_default();
+            writeln!(out, "  {:<24} {history}", knocker.user())?;
+            writeln!(out, "  {:<24} says: {}", "", shortened(knocker.reason().unwrap_or("nothing")))?;
+            let told = match door.who_may(pending::Answer::Accept, knocker.user()) {
+                Answerers::Only(users) => users.join(", "),
+                Answerers::EverybodyJoinedBut(users) if users.is_empty() => "everybody in the room".to_owned(),
+                Answerers::EverybodyJoinedBut(users) => format!("everybody in the room but {}", users.join(", ")),
+            };
+            writeln!(out, "  {:<24} told to: {told}", "")?;
+        }
+        Ok(())
+    }
+
     /// The whole handshake: both ends, a fake clock, real signatures.
     fn the_handshake(&self, out: &mut impl Write) -> io::Result<()> {
         let user_id = UserId::parse(OUTSIDER).map_err(io::Error::other)?;
@@ -183,8 +218,15 @@ impl<'a> Walk<'a> {
                 }
             }
         }
-        writeln!(out, "\n  what the client is shown of it:")?;
-        for event in pending.knock_state() {
+        let shown = KnockedRoom::new(pending.knock_state(), user_id);
+        let section = KnockedRoom::section([(self.room_id.as_str(), &shown)]);
+        let section = KnockSection::parse(&section).map_err(io::Error::other)?;
+        writeln!(
+            out,
+            "\n  the room in the client's /sync: no section before, now `{}`:",
+            Section::of(Membership::Knock)
+        )?;
+        for event in section.rooms().flat_map(|(_, room)| room.state()) {
             writeln!(out, "    {:<22} {}", event.event_type(), shortened(event.content()))?;
         }
 
@@ -206,9 +248,11 @@ impl<'a> Walk<'a> {
 
         heading(out, &format!("{OUTSIDER} takes the knock back"))?;
         match between_servers::retract(&resident, &knocker, &pending, out)? {
-            Retracted::InRoom { server, event_id } => writeln!(out, "\n  left by way of {server}: {event_id}"),
-            Retracted::LocallyOnly { failure } => writeln!(out, "\n  left, but only here: {failure}"),
+            Retracted::InRoom { server, event_id } => writeln!(out, "\n  left by way of {server}: {event_id}")?,
+            Retracted::LocallyOnly { failure } => writeln!(out, "\n  left, but only here: {failure}")?,
         }
+        let (before, after) = (Section::of(Membership::Knock), Section::of(Membership::Leave));
+        writeln!(out, "  the room in the client's /sync: `{before}` before, now `{after}`")
     }
 
     fn what_a_knocker_is_shown(&self, out: &mut impl Write) -> io::Result<()> {

@@ -8,7 +8,7 @@ use super::{AuthorizeError, Authorized, Rejection, check_type, member};
 use crate::event::content::create::{additional_creators, creator, federates};
 use crate::event::content::join_rules::JoinRule;
 use crate::event::content::power_levels::{NamedLevels, read};
-use crate::event::{Event, Malformed, Verify, content};
+use crate::event::{Event, Malformed, Membership, NoVerifier, Proposal, Verify, content};
 use crate::id::domain;
 use crate::json::Field;
 use crate::room_version::RoomVersion;
@@ -79,9 +79,14 @@ impl CompiledRoom {
         }
         let mut users = HashMap::<Box<str>, Field<i64>>::new();
         let named = match state.event(content::POWER_LEVELS, "") {
-            Some(event) => read(event.content(), rules, |name, level| {
-                users.entry(name.text().into()).or_default().put(level);
-            }),
+            Some(event) => read(
+                event.content(),
+                rules,
+                |_| true,
+                |name, level| {
+                    users.entry(name.text().into()).or_default().put(level);
+                },
+            ),
             None => {
                 users.extend(creator.clone().map(|creator| (creator, Field::Is(100))));
                 Ok(NamedLevels::default())
@@ -116,6 +121,46 @@ impl CompiledRoom {
         Ok(Authorized { event, version: self.version, membership })
     }
 
+    /// Decides as [`may`](super::may) does: could this user do it now? `state` is asked for memberships only.
+    ///
+    /// # Errors
+    ///
+    /// As [`may`](super::may).
+    pub fn may<'p>(
+        &self,
+        proposal: &'p Proposal<'p>,
+        state: &(impl RoomState + ?Sized),
+    ) -> Result<Authorized<'p, Proposal<'p>>, Rejection> {
+        let membership = member::decide(self.version, proposal, self, state, &NoVerifier)?;
+        Ok(Authorized { event: proposal, version: self.version, membership })
+    }
+
+    /// The users whose power is their own: creators that stand above levels (v12), and those that the power levels name.
+    /// In order of their IDs, each once.
+    pub(crate) fn named_users(&self) -> Vec<&str> {
+        #[expect(clippy::disallowed_methods, reason = "sorted below")]
+        let named = self.users.keys();
+        let mut users: Vec<&str> = named.chain(&self.privileged).map(|user| &**user).collect();
+        users.sort_unstable();
+        users.dedup();
+        users
+    }
+
+    /// Whether the power of those who are not [named](Self::named_users) is enough to invite, to kick (`leave`) or to ban
+    /// this user. A malformed level is not enough for anything.
+    pub(crate) fn default_power_suffices(&self, membership: Membership, target: &str) -> bool {
+        let own = [Field::Missing, self.users.get(target).copied().unwrap_or_default()];
+        let powers = Powers::new(self.named, own, [false, self.is_privileged(target)]);
+        let suffices = match membership {
+            Membership::Invite => powers.suffice_to_invite(),
+            Membership::Leave => powers.suffice_to_kick(),
+            Membership::Ban => powers.suffice_to_ban(),
+            // Only users themselves do that.
+            Membership::Join | Membership::Knock => Ok(false),
+        };
+        suffices == Ok(true)
+    }
+
     /// The version that the room was compiled for.
     #[must_use]
     pub const fn version(&self) -> RoomVersion {
@@ -129,10 +174,10 @@ impl CompiledRoom {
 
 impl Facts for CompiledRoom {
     fn federates_with(&self, sender: &str) -> Result<bool, Malformed> {
-        if same_domain(self.create_domain.as_deref(), sender) {
-            return Ok(true);
+        match self.federates {
+            Ok(false) | Err(_) if same_domain(self.create_domain.as_deref(), sender) => Ok(true),
+            federates => federates,
         }
-        self.federates
     }
 
     fn is_create_event(&self, event_id: &str) -> bool {

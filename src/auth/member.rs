@@ -121,7 +121,7 @@ where
             return refuse(RULE);
         }
         let powers = self.facts.powers([&user, &user]);
-        if readable(RULE, powers.sender)? < readable(RULE, powers.invite())? {
+        if !readable(RULE, powers.suffice_to_invite())? {
             return refuse(RULE);
         }
         Ok(())
@@ -141,7 +141,7 @@ where
             return refuse(Rule::InviteOfJoinedOrBanned);
         }
         let powers = self.facts.powers([self.sender, self.target]);
-        if readable(Rule::InvitePower, powers.sender)? < readable(Rule::InvitePower, powers.invite())? {
+        if !readable(Rule::InvitePower, powers.suffice_to_invite())? {
             return refuse(Rule::InvitePower);
         }
         Ok(())
@@ -183,11 +183,10 @@ where
         }
         let powers = self.facts.powers([self.sender, self.target]);
         let is_unban = self.membership(Rule::UnbanPower, self.target)? == Some(Membership::Ban);
-        if is_unban && readable(Rule::UnbanPower, powers.sender)? < readable(Rule::UnbanPower, powers.ban())? {
+        if is_unban && !readable(Rule::UnbanPower, powers.reach_ban())? {
             return refuse(Rule::UnbanPower);
         }
-        let sender = readable(Rule::KickPower, powers.sender)?;
-        if sender < readable(Rule::KickPower, powers.kick())? || readable(Rule::KickPower, powers.target)? >= sender {
+        if !readable(Rule::KickPower, powers.suffice_to_kick())? {
             return refuse(Rule::KickPower);
         }
         Ok(())
@@ -206,8 +205,7 @@ where
             return refuse(Rule::BannerNotJoined);
         }
         let powers = self.facts.powers([self.sender, self.target]);
-        let sender = readable(Rule::BanPower, powers.sender)?;
-        if sender < readable(Rule::BanPower, powers.ban())? || readable(Rule::BanPower, powers.target)? >= sender {
+        if !readable(Rule::BanPower, powers.suffice_to_ban())? {
             return refuse(Rule::BanPower);
         }
         Ok(())

@@ -4,13 +4,13 @@ use crate::event::Malformed;
 use crate::event::content::create::{additional_creators, creator};
 use crate::event::content::power_levels::{NamedLevels, read};
 use crate::event::{Event, content};
-use crate::json::Field;
+use crate::json::{Field, Str};
 use crate::room_version::RoomVersionRules;
 use crate::state::RoomState;
 
 /// The power of a user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Power {
+enum Power {
     /// A level as the power levels event gives it.
     Level(i64),
     /// Since v12: a creator stands above every level, and no creator above another.
@@ -21,9 +21,9 @@ pub(crate) enum Power {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Powers {
     /// Of the user who acts.
-    pub(crate) sender: Result<Power, Malformed>,
+    sender: Result<Power, Malformed>,
     /// Of the user who is acted on.
-    pub(crate) target: Result<Power, Malformed>,
+    target: Result<Power, Malformed>,
     named: Result<NamedLevels, Malformed>,
 }
 
@@ -43,16 +43,30 @@ impl Powers {
         Self { sender: power(sender, sender_creates), target: power(target, target_creates), named }
     }
 
-    pub(crate) fn invite(&self) -> Result<Power, Malformed> {
-        self.named.and_then(|named| named.invite()).map(Power::Level)
+    /// Whether the sender may invite.
+    pub(crate) fn suffice_to_invite(&self) -> Result<bool, Malformed> {
+        Ok(self.sender? >= self.level(NamedLevels::invite)?)
     }
 
-    pub(crate) fn kick(&self) -> Result<Power, Malformed> {
-        self.named.and_then(|named| named.kick()).map(Power::Level)
+    /// Whether the sender may kick the target.
+    pub(crate) fn suffice_to_kick(&self) -> Result<bool, Malformed> {
+        let sender = self.sender?;
+        Ok(sender >= self.level(NamedLevels::kick)? && self.target? < sender)
     }
 
-    pub(crate) fn ban(&self) -> Result<Power, Malformed> {
-        self.named.and_then(|named| named.ban()).map(Power::Level)
+    /// Whether the sender may ban the target.
+    pub(crate) fn suffice_to_ban(&self) -> Result<bool, Malformed> {
+        let sender = self.sender?;
+        Ok(sender >= self.level(NamedLevels::ban)? && self.target? < sender)
+    }
+
+    /// Whether the sender has the level that a ban takes, whoever the target is.
+    pub(crate) fn reach_ban(&self) -> Result<bool, Malformed> {
+        Ok(self.sender? >= self.level(NamedLevels::ban)?)
+    }
+
+    fn level(&self, level: fn(&NamedLevels) -> Result<i64, Malformed>) -> Result<Power, Malformed> {
+        self.named.and_then(|named| level(&named)).map(Power::Level)
     }
 }
 
@@ -73,7 +87,8 @@ pub(crate) fn powers(
         return Powers::new(Ok(NamedLevels::default()), [own(sender), own(target)], creators);
     };
     let mut own = [Field::Missing; 2];
-    let named = read(event.content(), rules, |name, level| {
+    let wanted = |name: Str<'_>| name.is(sender) || name.is(target);
+    let named = read(event.content(), rules, wanted, |name, level| {
         let [of_sender, of_target] = &mut own;
         if name.is(sender) {
             of_sender.put(level);

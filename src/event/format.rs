@@ -323,7 +323,7 @@ fn pair<'a>(reader: &mut Reader<'a>) -> Result<Field<Str<'a>>, JsonError> {
 fn hashes<'a>(reader: &mut Reader<'a>) -> Result<Field<Option<Str<'a>>>, JsonError> {
     let mut sha256 = Field::Missing;
     let is_object = read_object_field(reader, |key, reader| {
-        if key.is("sha256") { reader.string_field().map(|field| sha256.put(field)) } else { reader.skip().map(drop) }
+        if key.is("sha256") { reader.string_field().map(|field| sha256.put(field)) } else { reader.skip_value() }
     })?;
     Ok(match sha256 {
         _ if !is_object => Field::Malformed,

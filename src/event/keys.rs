@@ -220,7 +220,7 @@ impl<'a> Document<'a> {
                     let text = reader.skip()?;
                     found.signatures.put(if is_object { Field::Is(text) } else { Field::Malformed });
                 }
-                () => drop(reader.skip()?),
+                () => reader.skip_value()?,
             }
             Ok(())
         })?;
@@ -237,7 +237,7 @@ fn key_entries(reader: &mut Reader<'_>) -> Result<Field<KeyEntries>, JsonError> 
             match () {
                 () if key.is("key") => public_key.put(reader.string_field()?),
                 () if key.is("expired_ts") => expired_ts.put(reader.integer_field()?),
-                () => drop(reader.skip()?),
+                () => reader.skip_value()?,
             }
             Ok(())
         })?;

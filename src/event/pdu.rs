@@ -103,7 +103,7 @@ impl<'a> Outline<'a> {
             "event_id" => self.event_id.put(reader.string_field()?),
             "content" => self.content.put(reader.skip().map(Field::Is)?),
             "prev_events" => self.prev_events.put(sole_prev_event(reader)?),
-            _ => drop(reader.skip()?),
+            _ => reader.skip_value()?,
         }
         Ok(())
     }
@@ -275,7 +275,7 @@ fn string_in<'a>(text: &'a str, name: &'static str) -> Result<Str<'a>, PduError>
     }
     let mut field = Field::Missing;
     reader.object(|key, reader| {
-        if key.is(name) { reader.string_field().map(|found| field.put(found)) } else { reader.skip().map(drop) }
+        if key.is(name) { reader.string_field().map(|found| field.put(found)) } else { reader.skip_value() }
     })?;
     reader.end()?;
     required(name, field)
@@ -314,7 +314,7 @@ fn event_reference<'a>(reader: &mut Reader<'a>) -> Result<Field<Str<'a>>, JsonEr
     let mut first = Field::Missing;
     reader.array(|reader| match first {
         Field::Missing => reader.string_field().map(|field| first = field),
-        _ => reader.skip().map(drop),
+        _ => reader.skip_value(),
     })?;
     Ok(first)
 }

@@ -95,8 +95,36 @@ impl<'a> FormattedPdu<'a> {
         verifier: &impl Verify,
         now: u64,
     ) -> Result<SignedPdu<'a>, SignatureError> {
+        let needed = signers(self.version(), self.pdu())?;
+        self.check_servers(needed, keys, verifier, now)
+    }
+
+    /// Checks the same, and the signature of the sender's server in any case: for an event that is to be shown in the sender's
+    /// name, and that no rule will judge.
+    ///
+    /// # Errors
+    ///
+    /// As [`check_signatures`](Self::check_signatures).
+    pub(crate) fn check_signatures_with_sender(
+        self,
+        keys: &(impl Keys + ?Sized),
+        verifier: &impl Verify,
+        now: u64,
+    ) -> Result<SignedPdu<'a>, SignatureError> {
+        let needed = signers(self.version(), self.pdu())?;
+        let sender = domain(self.pdu().sender()).map(str::to_owned);
+        self.check_servers(sender.into_iter().chain(needed), keys, verifier, now)
+    }
+
+    fn check_servers(
+        self,
+        needed: impl IntoIterator<Item = String>,
+        keys: &(impl Keys + ?Sized),
+        verifier: &impl Verify,
+        now: u64,
+    ) -> Result<SignedPdu<'a>, SignatureError> {
         let mut signed_by: Vec<String> = Vec::new();
-        for server in signers(self.version(), self.pdu())? {
+        for server in needed {
             if !signed_by.contains(&server) {
                 self.check_server(&server, keys, verifier, now)?;
                 signed_by.push(server);

@@ -4,11 +4,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::proposed::{Asked, Details, ProposedEvent};
-use crate::error::{Errcode, ErrorResponse};
+use crate::error::{Errcode, ErrorBody, ErrorResponse};
 use crate::event::{Draft, MAX_EVENT_BYTES, SignedEvent};
 use crate::id::{RoomId, ServerName, UserId};
-use crate::json::{Field, Kind, Reader, Str};
 use crate::room_version::RoomVersion;
+use crate::uri::encoded;
 
 /// The most servers that are asked.
 pub const MAX_SERVERS: usize = 20;
@@ -384,65 +384,4 @@ impl Exchange {
     fn name(&self, server: usize) -> &str {
         self.servers.get(server).map(String::as_str).unwrap_or_default()
     }
-}
-
-/// What is read of an error.
-#[derive(Default)]
-struct ErrorBody {
-    errcode: Option<String>,
-    room_version: Option<String>,
-    retry_after_ms: Option<u64>,
-}
-
-impl ErrorBody {
-    /// The longest error that is looked at, and the longest version that is passed on, in bytes.
-    const MAX_BYTES: usize = 65_536;
-    const MAX_VERSION_BYTES: usize = 255;
-
-    /// Of what is no error there is nothing in it.
-    fn read(body: &str) -> Self {
-        let mut errcode = Field::Missing;
-        let mut room_version = Field::Missing;
-        let mut retry_after_ms = Field::Missing;
-        let mut reader = Reader::new(body);
-        if body.len() > Self::MAX_BYTES || reader.kind() != Ok(Kind::Object) {
-            return Self::default();
-        }
-        let read = reader.object(|key, reader| {
-            match &*key.text() {
-                "errcode" => errcode.put(reader.string_field()?),
-                "room_version" => room_version.put(reader.string_field()?),
-                "retry_after_ms" => retry_after_ms.put(reader.integer_field()?),
-                _ => drop(reader.skip()?),
-            }
-            Ok(())
-        });
-        if read.and_then(|()| reader.end()).is_err() {
-            return Self::default();
-        }
-        let text = |field: Field<Str<'_>>| match field {
-            Field::Is(text) => Some(text.text().into_owned()),
-            Field::Missing | Field::Malformed => None,
-        };
-        Self {
-            errcode: text(errcode),
-            room_version: text(room_version).filter(|version| version.len() <= Self::MAX_VERSION_BYTES),
-            retry_after_ms: match retry_after_ms {
-                Field::Is(milliseconds) => Some(milliseconds),
-                Field::Missing | Field::Malformed => None,
-            },
-        }
-    }
-}
-
-/// A part of a path, percent-encoded but for the unreserved characters.
-fn encoded(part: &str) -> String {
-    let mut out = String::with_capacity(part.len());
-    for byte in part.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(char::from(byte)),
-            _ => out.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    out
 }

@@ -283,7 +283,7 @@ impl<'a> Answer<'a> {
             match &*key.text() {
                 "room_version" => found.room_version.put(reader.string_field()?),
                 "event" => found.event.put(object(reader)?),
-                _ => drop(reader.skip()?),
+                _ => reader.skip_value()?,
             }
             Ok(())
         })?;
@@ -304,7 +304,7 @@ impl<'a> EventOutline<'a> {
                 "auth_events" => found.auth_events.put(strings(reader)?),
                 "prev_events" => found.prev_events.put(strings(reader)?),
                 "depth" => found.depth.put(reader.integer_field()?),
-                _ => drop(reader.skip()?),
+                _ => reader.skip_value()?,
             }
             Ok(())
         })?;

@@ -417,7 +417,7 @@ impl<'q, 'r, C: Change, S: RoomState + ?Sized> Permitted<'q, 'r, C, S> {
         let policy = self.room.state.event("m.room.policy", "")?;
         let mut via = Field::Missing;
         let read = read_object(policy.content(), |key, reader| {
-            if key.is("via") { reader.string_field().map(|field| via.put(field)) } else { reader.skip().map(drop) }
+            if key.is("via") { reader.string_field().map(|field| via.put(field)) } else { reader.skip_value() }
         });
         match via {
             Field::Is(via) if read.is_ok() => Some(via.text().into_owned()),

@@ -265,7 +265,7 @@ impl<'a> Writer<'a> {
             let kind = reader.kind()?;
             let (at, start) = (reader.at(), self.out.len());
             let (value, text) = match filter.member(key, kind) {
-                Member::Omit => return reader.skip().map(drop),
+                Member::Omit => return reader.skip_value(),
                 Member::Keep(filter) => match self.as_written(reader, filter) {
                     Some(value) => (value, reader.member(key, value)),
                     None => {
@@ -353,7 +353,7 @@ impl<'a> Writer<'a> {
                     reader.skip()?;
                     self.out.push_str("{}");
                 }
-                Member::Omit => return reader.skip().map(drop),
+                Member::Omit => return reader.skip_value(),
             }
             self.open.push((Place::of(key), from..self.out.len()));
             self.out.push(',');

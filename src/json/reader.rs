@@ -211,10 +211,27 @@ impl<'a> Reader<'a> {
     pub(crate) fn number(&mut self) -> Result<Number<'a>, JsonError> {
         self.space();
         let start = self.at;
+        self.pass_number()?;
+        Ok(Number { text: self.since(start) })
+    }
+
+    fn pass_number(&mut self) -> Result<(), JsonError> {
+        if let Some(bytes) = plain_integer(self.text.as_bytes().get(self.at..).unwrap_or_default()) {
+            self.at += bytes;
+            return Ok(());
+        }
         self.eat(b'-');
         if !self.eat(b'0') {
             self.digits()?;
         }
+        if matches!(self.peek(), Some(b'.' | b'e' | b'E')) {
+            return self.fraction_and_exponent();
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn fraction_and_exponent(&mut self) -> Result<(), JsonError> {
         if self.eat(b'.') {
             self.digits()?;
         }
@@ -222,7 +239,7 @@ impl<'a> Reader<'a> {
             let _signed = self.eat(b'+') || self.eat(b'-');
             self.digits()?;
         }
-        Ok(Number { text: self.since(start) })
+        Ok(())
     }
 
     /// Reads over one value of any kind and gives its text.
@@ -233,19 +250,54 @@ impl<'a> Reader<'a> {
         Ok(self.since(start))
     }
 
+    /// Reads over one value and gives its text, which may turn out to be no JSON: only strings and brackets are looked at, as
+    /// far as it takes to find its end. For values that stand beside others, which are not to suffer for it.
+    pub(crate) fn skip_unread(&mut self) -> Result<&'a str, JsonError> {
+        self.space();
+        let start = self.at;
+        let mut open = 0_usize;
+        loop {
+            match self.peek() {
+                None => return Err(self.error(JsonErrorKind::UnexpectedEnd)),
+                Some(b',' | b'}' | b']') if open == 0 => return Ok(self.since(start).trim_end()),
+                Some(b'"') => self.pass_quoted(),
+                Some(byte) => {
+                    match byte {
+                        b'{' | b'[' => open += 1,
+                        b'}' | b']' => open -= 1,
+                        _ => {}
+                    }
+                    self.at += 1;
+                }
+            }
+        }
+    }
+
+    /// Reads over what stands between two quotes, whatever it is.
+    fn pass_quoted(&mut self) {
+        self.at += 1;
+        while let Some(byte) = self.peek() {
+            // What is escaped is one byte that is read over with the backslash; of a longer character the rest is none of these.
+            self.at += if byte == b'\\' { 2 } else { 1 };
+            if byte == b'"' {
+                return;
+            }
+        }
+    }
+
+    /// Reads over one value of any kind.
+    pub(crate) fn skip_value(&mut self) -> Result<(), JsonError> {
+        let kind = self.kind()?;
+        self.pass(kind)
+    }
+
     /// Reads over a value of this kind, which comes next.
     fn pass(&mut self, kind: Kind) -> Result<(), JsonError> {
         match kind {
-            Kind::Object => self.object(|_, reader| {
-                let kind = reader.kind()?;
-                reader.pass(kind)
-            }),
-            Kind::Array => self.array(|reader| {
-                let kind = reader.kind()?;
-                reader.pass(kind)
-            }),
+            Kind::Object => self.object(|_, reader| reader.skip_value()),
+            Kind::Array => self.array(Self::skip_value),
             Kind::String => self.string().map(drop),
-            Kind::Number => self.number().map(drop),
+            Kind::Number => self.pass_number(),
             Kind::True => self.literal("true"),
             Kind::False => self.literal("false"),
             Kind::Null => self.literal("null"),
@@ -354,12 +406,12 @@ impl<'a> Reader<'a> {
     }
 
     fn digits(&mut self) -> Result<(), JsonError> {
-        if !self.peek().is_some_and(|byte| byte.is_ascii_digit()) {
+        let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
+        let count = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        if count == 0 {
             return Err(self.unexpected());
         }
-        while self.peek().is_some_and(|byte| byte.is_ascii_digit()) {
-            self.at += 1;
-        }
+        self.at += count;
         Ok(())
     }
 
@@ -390,6 +442,16 @@ impl<'a> Reader<'a> {
     pub(super) fn since(&self, start: usize) -> &'a str {
         self.text.get(start..self.at).unwrap_or_default()
     }
+}
+
+/// How many bytes of a text are an integer, if it begins with one and that is not the beginning of another number.
+#[expect(clippy::arithmetic_side_effects, reason = "a length is never beyond that of a text that is in memory")]
+fn plain_integer(text: &[u8]) -> Option<usize> {
+    let digits = text.strip_prefix(b"-").unwrap_or(text);
+    let count = digits.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let is_padded = count > 1 && digits.first() == Some(&b'0');
+    let goes_on = matches!(digits.get(count), Some(b'.' | b'e' | b'E'));
+    (count > 0 && !is_padded && !goes_on).then(|| text.len() - digits.len() + count)
 }
 
 /// How many bytes stand before the first one that ends or interrupts a string: a quote, a backslash or a control character;

@@ -81,6 +81,15 @@ impl<'a> Str<'a> {
     }
 }
 
+/// The same text, however it is written.
+impl PartialEq for Str<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(*other).is_eq()
+    }
+}
+
+impl Eq for Str<'_> {}
+
 fn prefix(bytes: &[u8]) -> u64 {
     if let Some(first) = bytes.first_chunk() {
         return u64::from_be_bytes(*first);

@@ -88,7 +88,7 @@ fn answers_to_send_knock() {
         let deep = format!("{}1{}", open.repeat(1_000_000), close.repeat(1_000_000));
         assert_eq!(arrive(&format!("10^6 {what} in each other"), &deep, 2_000, 25), (0, 0));
         let deep = body(&[create, &deep]);
-        assert_eq!(arrive(&format!("an entry of 10^6 {what} in each other"), &deep, 2_000, 25), (0, 0));
+        assert_eq!(arrive(&format!("an entry of 10^6 {what} in each other"), &deep, 10_000, 100), (1, 1));
     }
 
     // The largest that are looked at: 100 entries of 64 KB each.

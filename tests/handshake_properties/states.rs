@@ -137,10 +137,26 @@ fn entries_that_are_no_json_of_events() {
         let expected = Dropped::Format(FormatError::Pdu(PduError::Json(error)));
         assert_eq!(arrival.dropped().collect::<Vec<_>>(), [(0, &expected)]);
     }
-    // What is no JSON of Unicode text takes the whole list with it, and so do 129 levels.
+    // What is no JSON of Unicode text, or too deep, is dropped by itself; what breaks off takes the whole list with it.
     let deep = format!("{}{}", "[".repeat(129), "]".repeat(129));
-    for rubbish in ["", "{", "nul", "\"", "1 2", r#""\ud800""#, &deep] {
-        let list = format!("[{name},{rubbish}");
+    for (rubbish, kind) in [
+        ("", JsonErrorKind::UnexpectedEnd),
+        ("nul", JsonErrorKind::UnexpectedCharacter),
+        ("1 2", JsonErrorKind::TrailingCharacters),
+        (r#""\ud800""#, JsonErrorKind::LoneSurrogate),
+        (&deep, JsonErrorKind::TooDeep),
+    ] {
+        assert!(KnockRoomState::of_list(&format!("[{name},{rubbish}")).is_empty());
+        let arrival = verify(&room, &[name.clone(), rubbish.to_owned()]);
+        assert_eq!(arrival.shown().len(), 1);
+        let dropped: Vec<_> = arrival.dropped().collect();
+        let [(1, Dropped::Format(FormatError::Pdu(PduError::Json(error))))] = dropped[..] else {
+            panic!("{dropped:?}")
+        };
+        assert_eq!(error.kind(), kind, "{rubbish}");
+    }
+    for open in ["{", "[", "\"", "{\"a\":\"\\\""] {
+        let list = format!("[{name},{open}");
         assert!(KnockRoomState::of_list(&list).is_empty() && KnockRoomState::of_list(&format!("{list}]")).is_empty());
     }
 }

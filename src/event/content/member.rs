@@ -41,8 +41,24 @@ impl Membership {
     /// All five, in the order of the alphabet.
     pub const ALL: [Self; 5] = [Self::Ban, Self::Invite, Self::Join, Self::Knock, Self::Leave];
 
+    /// The content of a member event that says nothing else.
+    pub(crate) const fn bare_content(self) -> &'static str {
+        match self {
+            Self::Ban => r#"{"membership":"ban"}"#,
+            Self::Invite => r#"{"membership":"invite"}"#,
+            Self::Join => r#"{"membership":"join"}"#,
+            Self::Knock => r#"{"membership":"knock"}"#,
+            Self::Leave => r#"{"membership":"leave"}"#,
+        }
+    }
+
+    /// The membership of a content that says nothing else. Many do, and these need not be taken apart.
+    fn of_bare(content: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|membership| content == membership.bare_content())
+    }
+
     /// The membership of this name, if it is one.
-    fn named(name: Str<'_>) -> Option<Self> {
+    pub(crate) fn named(name: Str<'_>) -> Option<Self> {
         Self::ALL.into_iter().find(|membership| name.is(membership.as_str()))
     }
 }
@@ -76,6 +92,10 @@ pub(crate) struct MemberContent<'a> {
 impl<'a> MemberContent<'a> {
     pub(crate) fn read(content: &'a str) -> Result<Self, Malformed> {
         let mut found = Self::default();
+        if let Some(membership) = Membership::of_bare(content) {
+            found.membership = Field::Is(Some(membership));
+            return Ok(found);
+        }
         read_object(content, |key, reader| {
             match () {
                 () if key.is("membership") => {
@@ -87,7 +107,7 @@ impl<'a> MemberContent<'a> {
                 () if key.is("third_party_invite") => {
                     found.third_party_invite.put(Field::Is(reader.skip()?));
                 }
-                () => drop(reader.skip()?),
+                () => reader.skip_value()?,
             }
             Ok(())
         })

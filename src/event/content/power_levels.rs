@@ -57,10 +57,11 @@ fn or_default(field: Field<i64>, default: i64) -> Result<i64, Malformed> {
     }
 }
 
-/// Reads the levels; `user` gets every entry of `users`, also those that stand twice.
+/// Reads the levels; `user` gets the entries of `users` that are wanted, also those that stand twice.
 pub(crate) fn read<'a>(
     content: &'a str,
     rules: &RoomVersionRules,
+    wanted: impl Fn(Str<'a>) -> bool,
     mut user: impl FnMut(Str<'a>, Field<i64>),
 ) -> Result<NamedLevels, Malformed> {
     let mut levels = NamedLevels::default();
@@ -72,13 +73,16 @@ pub(crate) fn read<'a>(
             "users_default" => &mut levels.users_default,
             "users" => {
                 let object = read_object_field(reader, |key, reader| {
-                    user(key, level(reader, rules)?);
-                    Ok(())
+                    if wanted(key) {
+                        user(key, level(reader, rules)?);
+                        return Ok(());
+                    }
+                    reader.skip_value()
                 })?;
                 levels.users.put(if object { Field::Is(()) } else { Field::Malformed });
                 return Ok(());
             }
-            _ => return reader.skip().map(drop),
+            _ => return reader.skip_value(),
         };
         slot.put(level(reader, rules)?);
         Ok(())
@@ -151,7 +155,7 @@ mod tests {
     fn invite_level(value: &str) -> [Option<i64>; 3] {
         [RoomVersion::V5, RoomVersion::V9, RoomVersion::V12].map(|version| {
             let content = format!(r#"{{"invite":{value}}}"#);
-            match read(&content, version.rules(), |_, _| ()).unwrap().invite {
+            match read(&content, version.rules(), |_| true, |_, _| ()).unwrap().invite {
                 Field::Is(level) => Some(level),
                 _ => None,
             }
@@ -223,8 +227,13 @@ mod tests {
     fn defaults_and_what_is_malformed() {
         let read = |content| {
             let mut users = Vec::new();
-            read(content, RoomVersion::V10.rules(), |name, level| users.push((name.text().into_owned(), level)))
-                .map(|levels| (levels, users))
+            read(
+                content,
+                RoomVersion::V10.rules(),
+                |_| true,
+                |name, level| users.push((name.text().into_owned(), level)),
+            )
+            .map(|levels| (levels, users))
         };
         let (levels, users) = read("{}").unwrap();
         assert_eq!((levels.invite(), levels.kick(), levels.ban()), (Ok(0), Ok(50), Ok(50)));

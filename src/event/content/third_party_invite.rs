@@ -42,7 +42,7 @@ impl<'a> Signed<'a> {
                 () if key.is("mxid") => found.mxid.put(reader.string_field()?),
                 () if key.is("token") => found.token.put(reader.string_field()?),
                 () if key.is("signatures") => found.signatures.put(Field::Is(reader.skip()?)),
-                () => drop(reader.skip()?),
+                () => reader.skip_value()?,
             }
             Ok(())
         });
@@ -84,7 +84,7 @@ fn public_keys(content: &str) -> Vec<[u8; 32]> {
         match () {
             () if key.is("public_key") => single.put(reader.string_field()?),
             () if key.is("public_keys") => list.put(Field::Is(reader.skip()?)),
-            () => drop(reader.skip()?),
+            () => reader.skip_value()?,
         }
         Ok(())
     });
@@ -106,7 +106,7 @@ fn public_keys(content: &str) -> Vec<[u8; 32]> {
                 if key.is("public_key") {
                     reader.string_field().map(|key| key_of_entry.put(key))
                 } else {
-                    reader.skip().map(drop)
+                    reader.skip_value()
                 }
             })?;
             add(key_of_entry);

@@ -1,0 +1,246 @@
+//! The request.
+
+use super::{RequestError, body};
+use crate::id::{IdError, MAX_ID_BYTES, RoomId, RoomIdOrAlias, ServerName};
+use crate::uri::{decoded, decoded_in_query, encoded};
+
+/// The most servers that a request names: as many as a knocking server asks.
+pub const MAX_VIA: usize = 20;
+/// The longest query that is read, in bytes.
+pub const MAX_QUERY_BYTES: usize = 65_536;
+/// The longest body that is read, in bytes: the longest reason fits in, every byte of it escaped, and leaves room.
+pub const MAX_BODY_BYTES: usize = 524_288;
+/// The longest reason, in bytes of UTF-8: a whole event has no more.
+pub const MAX_REASON_BYTES: usize = 65_536;
+
+/// The most bytes that an identifier can have in a path.
+const MAX_ENCODED_ID_BYTES: usize = MAX_ID_BYTES * 3;
+
+/// An HTTP request as it came, with nothing decoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct HttpRequest<'a> {
+    /// The method, in upper case: `POST`.
+    pub method: &'a str,
+    /// The path, from its first `/`, percent-encoded, without the query.
+    pub path: &'a str,
+    /// The query, percent-encoded, without its `?`; empty if there is none.
+    pub query: &'a str,
+    /// The body; empty if there is none.
+    pub body: &'a [u8],
+}
+
+/// A request to send, with the access token of the user and `Content-Type: application/json`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct BuiltRequest {
+    /// `POST`.
+    pub method: &'static str,
+    /// The path, percent-encoded.
+    pub path: String,
+    /// The query, percent-encoded, without its `?`; empty if there is none.
+    pub query: String,
+    /// The body, a JSON object.
+    pub body: String,
+}
+
+impl BuiltRequest {
+    /// The request as it comes to the server.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use matrix_knock::client::KnockRequest;
+    /// use matrix_knock::id::RoomIdOrAlias;
+    ///
+    /// let knock = KnockRequest::new(RoomIdOrAlias::parse("!room:a.example")?, [], Some("Hello?"))?;
+    /// assert_eq!(KnockRequest::parse(knock.to_http().as_http())?, knock);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn as_http(&self) -> HttpRequest<'_> {
+        HttpRequest { method: self.method, path: &self.path, query: &self.query, body: self.body.as_bytes() }
+    }
+
+    /// Path and query in one, as they stand in the first line of a request.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use matrix_knock::client::KnockRequest;
+    /// use matrix_knock::id::RoomIdOrAlias;
+    ///
+    /// let knock = KnockRequest::new(RoomIdOrAlias::parse("#room:a.example")?, ["b.example"], None)?;
+    /// let expected = "/_matrix/client/v3/knock/%23room%3Aa.example?via=b.example&server_name=b.example";
+    /// assert_eq!(knock.to_http().path_and_query(), expected);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn path_and_query(&self) -> String {
+        if self.query.is_empty() { self.path.clone() } else { format!("{}?{}", self.path, self.query) }
+    }
+}
+
+/// A user's wish to knock, as the client tells it to its server: SDKs have it as `knockRoom(roomIdOrAlias, serverName, via, reason)`.
+///
+/// # Examples
+///
+/// ```
+/// use matrix_knock::client::{HttpRequest, KnockRequest};
+/// use matrix_knock::id::RoomIdOrAlias;
+///
+/// let knock = KnockRequest::parse(HttpRequest {
+///     method: "POST",
+///     path: "/_matrix/client/v3/knock/%23monkeys%3Amatrix.org",
+///     query: "via=matrix.org&server_name=elsewhere.ca",
+///     body: br#"{"reason":"Looking for support"}"#,
+/// })?;
+/// assert_eq!(knock.room_id_or_alias(), RoomIdOrAlias::parse("#monkeys:matrix.org")?);
+/// assert_eq!(knock.via(), ["matrix.org", "elsewhere.ca"]);
+/// assert_eq!(knock.reason(), Some("Looking for support"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct KnockRequest {
+    room_id_or_alias: String,
+    via: Vec<String>,
+    reason: Option<String>,
+}
+
+impl KnockRequest {
+    /// A wish of a client's own. `via` are the servers that may know the room, the best first: malformed and repeated names and
+    /// what is beyond [`MAX_VIA`] are passed over.
+    ///
+    /// # Errors
+    ///
+    /// [`RequestError::ReasonTooLong`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use matrix_knock::client::{KnockRequest, MAX_REASON_BYTES};
+    /// use matrix_knock::id::RoomIdOrAlias;
+    ///
+    /// let room = RoomIdOrAlias::parse("!room:a.example")?;
+    /// let knock = KnockRequest::new(room, ["b.example", "no server", "b.example"], Some("Hello?"))?;
+    /// assert_eq!(knock.via(), ["b.example"]);
+    /// assert_eq!(knock.to_http().body, r#"{"reason":"Hello?"}"#);
+    /// assert!(KnockRequest::new(room, [], Some(&"a".repeat(MAX_REASON_BYTES + 1))).is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn new<'s>(
+        room_id_or_alias: RoomIdOrAlias<'_>,
+        via: impl IntoIterator<Item = &'s str>,
+        reason: Option<&str>,
+    ) -> Result<Self, RequestError> {
+        Ok(Self {
+            room_id_or_alias: room_id_or_alias.as_str().to_owned(),
+            via: servers(via),
+            reason: reason.map(body::checked).transpose()?,
+        })
+    }
+
+    /// Reads a request: what becomes of which stands [above](super).
+    ///
+    /// # Errors
+    ///
+    /// [`RequestError`] says what is wrong with it, and what to answer.
+    pub fn parse(request: HttpRequest<'_>) -> Result<Self, RequestError> {
+        let room = Room::of_path(request.path).ok_or(RequestError::Path)?;
+        if request.method != "POST" {
+            return Err(RequestError::Method);
+        }
+        if request.query.len() > MAX_QUERY_BYTES {
+            return Err(RequestError::QueryTooLong { bytes: request.query.len() });
+        }
+        let reason = body::reason_of(request.body)?;
+        Ok(Self { room_id_or_alias: room.identifier()?, via: via(request.query), reason })
+    }
+
+    /// The request that says it. The servers stand there under both names, `via` and `server_name`, so that new and old homeservers
+    /// understand.
+    #[must_use]
+    pub fn to_http(&self) -> BuiltRequest {
+        let named = |name: &str| self.via.iter().map(|server| format!("{name}={}", encoded(server))).collect();
+        let both: [Vec<String>; 2] = [named("via"), named("server_name")];
+        BuiltRequest {
+            method: "POST",
+            path: format!("/_matrix/client/v3/knock/{}", encoded(&self.room_id_or_alias)),
+            query: both.concat().join("&"),
+            body: body::of_reason(self.reason.as_deref()),
+        }
+    }
+
+    /// The room.
+    #[must_use]
+    pub fn room_id_or_alias(&self) -> RoomIdOrAlias<'_> {
+        RoomIdOrAlias::checked(&self.room_id_or_alias)
+    }
+
+    /// The servers that may know the room, the best first: at most [`MAX_VIA`] well-formed names, none twice.
+    #[must_use]
+    pub fn via(&self) -> &[String] {
+        &self.via
+    }
+
+    /// What the user says: at most [`MAX_REASON_BYTES`].
+    #[must_use]
+    pub fn reason(&self) -> Option<&str> {
+        self.reason.as_deref()
+    }
+}
+
+/// What stands for the room in a path, still encoded.
+enum Room<'a> {
+    IdOrAlias(&'a str),
+    Id(&'a str),
+}
+
+impl<'a> Room<'a> {
+    fn of_path(path: &'a str) -> Option<Self> {
+        let path = path.strip_prefix("/_matrix/client/")?;
+        let draft = path.strip_prefix("unstable/xyz.amorgan.knock/");
+        if let Some(room) = draft.and_then(|path| path.strip_prefix("rooms/")?.strip_suffix("/knock")) {
+            return Some(Self::Id(room)).filter(|_| !room.contains('/'));
+        }
+        let path = draft.or_else(|| path.strip_prefix("v3/")).or_else(|| path.strip_prefix("r0/"))?;
+        path.strip_prefix("knock/").filter(|room| !room.contains('/')).map(Self::IdOrAlias)
+    }
+
+    fn identifier(self) -> Result<String, RequestError> {
+        let (Self::IdOrAlias(encoded) | Self::Id(encoded)) = self;
+        if encoded.len() > MAX_ENCODED_ID_BYTES {
+            return Err(RequestError::Identifier(IdError::TooLong));
+        }
+        let text = decoded(encoded).ok_or(RequestError::Encoding)?;
+        match self {
+            Self::IdOrAlias(_) => RoomIdOrAlias::parse(&text).map(drop),
+            Self::Id(_) => RoomId::parse(&text).map(drop),
+        }
+        .map_err(RequestError::Identifier)?;
+        Ok(text.into_owned())
+    }
+}
+
+/// The servers in a query.
+///
+/// DEVIATION: MSC4156 has a server ignore `server_name` where there is a `via`. Clients that send both send the same names, and
+/// whoever sends different ones knows more servers, of which the knocking server asks one after the other.
+fn via(query: &str) -> Vec<String> {
+    let pairs = query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+    let named = pairs.filter(|(name, _)| matches!(decoded_in_query(name).as_deref(), Some("via" | "server_name")));
+    servers(named.filter_map(|(_, server)| decoded_in_query(server)))
+}
+
+/// Servers without those that are malformed, repeated or too many.
+fn servers(names: impl IntoIterator<Item = impl AsRef<str>>) -> Vec<String> {
+    let mut servers: Vec<String> = Vec::new();
+    for name in names {
+        let name = name.as_ref();
+        if servers.len() == MAX_VIA {
+            break;
+        }
+        if ServerName::parse(name).is_ok() && !servers.iter().any(|known| known == name) {
+            servers.push(name.to_owned());
+        }
+    }
+    servers
+}

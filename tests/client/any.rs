@@ -1,0 +1,147 @@
+//! What holds for every request.
+
+use std::fmt::Write;
+
+use matrix_knock::client::{
+    HttpRequest, HttpResponse, KnockRequest, KnockResponse, MAX_REASON_BYTES, MAX_VIA, RequestError,
+};
+use matrix_knock::id::{RoomId, RoomIdOrAlias, ServerName};
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use proptest::sample::select;
+
+use super::V3;
+
+/// Characters that somebody has to escape, besides all others.
+fn character() -> impl Strategy<Value = char> {
+    prop_oneof![
+        any::<char>(),
+        select(vec!['/', '%', '+', '&', '=', '?', '#', ';', '"', '\\', ' ', '\n', '\u{1}', '👋', 'é'])
+    ]
+}
+
+fn opaque() -> impl Strategy<Value = String> {
+    let allowed = character().prop_filter("in the grammar", |character| !matches!(character, ':' | '\0'));
+    vec(allowed, 1..50).prop_map(String::from_iter)
+}
+
+fn server() -> impl Strategy<Value = String> {
+    prop_oneof!["[A-Za-z0-9.-]{1,8}(:[0-9]{1,5})?", "[0-9]{1,2}\\.1\\.2\\.3", Just("[::1]:80".to_owned())]
+        .prop_filter("in the grammar", |name| ServerName::parse(name).is_ok())
+}
+
+fn room() -> impl Strategy<Value = String> {
+    prop_oneof![
+        (select(vec!['!', '#']), opaque(), server())
+            .prop_map(|(sigil, opaque, server)| format!("{sigil}{opaque}:{server}")),
+        opaque().prop_map(|opaque| format!("!{opaque}")),
+        "![A-Za-z0-9_-]{43}",
+    ]
+}
+
+fn reason() -> impl Strategy<Value = String> {
+    prop_oneof![
+        6 => vec(character(), 0..100).prop_map(String::from_iter),
+        // As long as can be.
+        1 => vec(character(), 1..20).prop_map(|characters| {
+            let text = String::from_iter(characters);
+            let mut reason = text.repeat(MAX_REASON_BYTES.div_euclid(text.len()));
+            reason.extend(std::iter::repeat_n('a', MAX_REASON_BYTES.saturating_sub(reason.len())));
+            reason
+        }),
+    ]
+}
+
+fn knock() -> impl Strategy<Value = KnockRequest> {
+    (room(), vec(server(), 0..30), option::of(reason())).prop_map(|(room, via, reason)| {
+        let room = RoomIdOrAlias::parse(&room).expect("in the grammar");
+        KnockRequest::new(room, via.iter().map(String::as_str), reason.as_deref()).expect("no longer than allowed")
+    })
+}
+
+/// A text with every byte percent-encoded.
+fn all_encoded(text: &str) -> String {
+    text.bytes().fold(String::new(), |mut out, byte| {
+        write!(out, "%{byte:02x}").expect("memory can be written");
+        out
+    })
+}
+
+/// A text with every UTF-16 unit escaped as JSON has it.
+fn all_escaped(text: &str) -> String {
+    text.encode_utf16().fold(String::new(), |mut out, unit| {
+        write!(out, "\\u{unit:04X}").expect("memory can be written");
+        out
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_is_built_is_read(knock in knock()) {
+        let built = knock.to_http();
+        prop_assert!(built.path_and_query().bytes().all(|byte| byte.is_ascii_graphic()));
+        prop_assert!(serde_json::from_str::<serde_json::Value>(&built.body).is_ok_and(|body| body.is_object()));
+        prop_assert_eq!(KnockRequest::parse(built.as_http()), Ok(knock));
+    }
+
+    /// However it is written, and under all its paths.
+    #[test]
+    fn what_another_builds_is_read(
+        knock in knock(),
+        prefix in select(vec!["v3", "r0", "unstable/xyz.amorgan.knock"]),
+    ) {
+        let path = format!("/_matrix/client/{prefix}/knock/{}", all_encoded(knock.room_id_or_alias().as_str()));
+        let query: Vec<String> = knock.via().iter().map(|server| format!("x&{}={}", all_encoded("via"), all_encoded(server))).collect();
+        let body = knock.reason().map_or_else(|| "{\"reason\": null}".to_owned(), |reason| {
+            format!(" {{\"{}\" :\t\"{}\"}}\r\n", all_escaped("reason"), all_escaped(reason))
+        });
+        let request = HttpRequest { method: "POST", path: &path, query: &query.join("&"), body: body.as_bytes() };
+        prop_assert_eq!(KnockRequest::parse(request), Ok(knock));
+    }
+
+    /// As form encoders and JSON writers of others have it.
+    #[test]
+    fn what_serde_json_writes_is_read(reason in reason()) {
+        let body = serde_json::json!({ "reason": reason }).to_string();
+        let path = format!("{V3}%21a:b");
+        let request = HttpRequest { method: "POST", path: &path, query: "", body: body.as_bytes() };
+        prop_assert_eq!(KnockRequest::parse(request).map(|knock| knock.reason() == Some(&reason)), Ok(true));
+    }
+
+    #[test]
+    fn what_is_read_is_in_bounds(
+        path in prop_oneof![".{0,40}", ".{0,40}".prop_map(|room| format!("{V3}{room}")), room().prop_map(|room| format!("{V3}{}", all_encoded(&room)))],
+        query in prop_oneof![".{0,80}", "((via|server_name|x)=([a-c]{0,2}|%[0-9a-g]{0,2}|.)&){0,40}"],
+        body in prop_oneof![any::<Vec<u8>>(), "\\{\"reason\":.{0,9}\\}".prop_map(String::into_bytes), Just(b"{}".to_vec())],
+    ) {
+        let request = HttpRequest { method: "POST", path: &path, query: &query, body: &body };
+        match KnockRequest::parse(request) {
+            Ok(knock) => {
+                let room = knock.room_id_or_alias();
+                prop_assert_eq!(RoomIdOrAlias::parse(room.as_str()), Ok(room));
+                prop_assert!(knock.via().len() <= MAX_VIA);
+                prop_assert!(knock.via().iter().all(|server| ServerName::parse(server).is_ok()));
+                prop_assert!(knock.reason().is_none_or(|reason| reason.len() <= MAX_REASON_BYTES));
+                prop_assert_eq!(KnockRequest::parse(knock.to_http().as_http()), Ok(knock));
+            }
+            Err(error) => {
+                prop_assert!(matches!(error.to_response().status(), 400 | 404 | 413));
+                prop_assert_eq!(error == RequestError::Path, error.to_response().status() == 404);
+            }
+        }
+    }
+
+    #[test]
+    fn answers_are_read(room in room(), status in 100_u16..600, header in option::of(".{0,9}"), body in ".{0,60}") {
+        if let Ok(room_id) = RoomId::parse(&room) {
+            let response = KnockResponse::new(room_id);
+            let body = response.to_string();
+            prop_assert_eq!(KnockResponse::parse(HttpResponse { status: 200, retry_after: None, body: &body }), Ok(response));
+        }
+        let error = KnockResponse::parse(HttpResponse { status, retry_after: header.as_deref(), body: &body }).unwrap_err();
+        prop_assert_eq!(error.status(), status);
+    }
+}

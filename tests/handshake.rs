@@ -1,0 +1,37 @@
+//! Both ends of the handshake in one process: a knocking server that serves what its machine wants, two resident servers with
+//! a room of signed events, and a clock that goes when it is told to.
+#![cfg(feature = "ed25519")]
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::arithmetic_side_effects,
+    reason = "a test that cannot be set up fails"
+)]
+
+#[path = "handshake/arrivals.rs"]
+mod arrivals;
+#[path = "handshake/asking.rs"]
+mod asking;
+#[path = "handshake/breaks.rs"]
+mod breaks;
+#[path = "handshake/endings.rs"]
+mod endings;
+#[path = "handshake/failing.rs"]
+mod failing;
+#[path = "handshake/federation.rs"]
+mod federation;
+#[path = "handshake/knocker.rs"]
+mod knocker;
+#[path = "handshake/malformed.rs"]
+mod malformed;
+#[path = "handshake/resuming.rs"]
+mod resuming;
+#[path = "handshake/submission.rs"]
+mod submission;
+#[path = "handshake/submitting.rs"]
+mod submitting;
+#[path = "handshake/templates.rs"]
+mod templates;
+#[path = "handshake/walks.rs"]
+mod walks;

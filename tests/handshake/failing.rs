@@ -1,0 +1,284 @@
+//! Servers that do not make a template: which one is asked next, and what the client is told in the end.
+
+use matrix_knock::RoomVersion;
+use matrix_knock::event::Membership;
+use matrix_knock::handshake::knocking::{
+    Details, Failed, Failure, Intent, Knocking, MAX_SERVERS, OwnMembership, Retracted, Retracting, Start,
+};
+use matrix_knock::id::{RoomId, UserId};
+
+use super::federation::{A, Answer, B, Federation, KAY, versions};
+use super::knocker::{BOTH, Memory, details, machine, run, run_retraction};
+use super::walks::pending;
+
+fn answer(status: u16, body: &str) -> Answer {
+    Some((status, body.to_owned()))
+}
+
+fn error(status: u16, errcode: &str) -> Answer {
+    answer(status, &format!(r#"{{"errcode":"{errcode}","error":"No"}}"#))
+}
+
+const fn limited(retry_after_ms: Option<u64>) -> Failure {
+    Failure::RateLimited { retry_after_ms }
+}
+
+/// What a server may say instead of a template, and what is told if nobody says anything better.
+pub(crate) fn refusals() -> Vec<(Answer, Failure)> {
+    let mut rows = vec![
+        (None, Failure::NoAnswer),
+        (error(403, "M_FORBIDDEN"), Failure::Forbidden),
+        (error(403, "M_UNKNOWN"), Failure::Forbidden),
+        (answer(403, "<html>"), Failure::Forbidden),
+        (answer(403, ""), Failure::Forbidden),
+        (error(404, "M_NOT_FOUND"), Failure::NotFound),
+        (error(404, "M_UNRECOGNIZED"), Failure::NotFound),
+        (answer(404, ""), Failure::NotFound),
+        (error(429, "M_LIMIT_EXCEEDED"), limited(None)),
+        (answer(429, r#"{"errcode":"M_LIMIT_EXCEEDED","retry_after_ms":2001}"#), limited(Some(2001))),
+        (answer(429, r#"{"retry_after_ms":18446744073709551615}"#), limited(Some(u64::MAX))),
+    ];
+    for malformed in [
+        r#"{"retry_after_ms":"5"}"#,
+        r#"{"retry_after_ms":-5}"#,
+        r#"{"retry_after_ms":1.5}"#,
+        r#"{"retry_after_ms":1,"retry_after_ms":2}"#,
+        r#"{"retry_after_ms":18446744073709551616}"#,
+        r#"{"retry_after_ms":5"#,
+        r#"{"retry_after_ms":5}{}"#,
+        r#"[{"retry_after_ms":5}]"#,
+        "",
+    ] {
+        rows.push((answer(429, malformed), limited(None)));
+    }
+    for status in [100, 201, 204, 301, 302, 304, 400, 401, 402, 405, 406, 408, 409, 410, 413, 418, 422, 451, 499] {
+        rows.push((error(status, "M_UNKNOWN"), Failure::NoAnswer));
+        rows.push((error(status, "M_FORBIDDEN"), Failure::NoAnswer));
+    }
+    for status in [500, 501, 502, 503, 504, 521, 599, 0, 999] {
+        rows.push((error(status, "M_FORBIDDEN"), Failure::NoAnswer));
+    }
+    let long = format!(r#"{{"errcode":"M_INCOMPATIBLE_ROOM_VERSION","room_version":"{}"}}"#, "x".repeat(256));
+    let padded =
+        format!(r#"{{"errcode":"M_INCOMPATIBLE_ROOM_VERSION","room_version":"13","error":"{}"}}"#, "x".repeat(65_536));
+    for body in [
+        // What names no version that was not offered, or is no such error.
+        r#"{"errcode":"M_INCOMPATIBLE_ROOM_VERSION","room_version":"10"}"#,
+        r#"{"errcode":"M_INCOMPATIBLE_ROOM_VERSION","error":"No"}"#,
+        r#"{"errcode":"M_INCOMPATIBLE_ROOM_VERSION","room_version":13}"#,
+        r#"{"errcode":"M_INCOMPATIBLE_ROOM_VERSION","room_version":null}"#,
+        r#"{"errcode":"M_INCOMPATIBLE_ROOM_VERSION","room_version":"13","room_version":"14"}"#,
+        r#"{"errcode":"M_UNSUPPORTED_ROOM_VERSION","room_version":"13"}"#,
+        r#"{"errcode":["M_INCOMPATIBLE_ROOM_VERSION"],"room_version":"13"}"#,
+        r#"{"room_version":"13"}"#,
+        r#"{"errcode":"M_INCOMPATIBLE_ROOM_VERSION","room_version":"13"} x"#,
+        r#"["M_INCOMPATIBLE_ROOM_VERSION","13"]"#,
+        "",
+        &long,
+        &padded,
+    ] {
+        rows.push((answer(400, body), Failure::NoAnswer));
+    }
+    let incompatible = r#"{"errcode":"M_INCOMPATIBLE_ROOM_VERSION","room_version":"13"}"#;
+    for status in [200, 401, 403, 404, 500] {
+        let failure = match status {
+            403 => Failure::Forbidden,
+            404 => Failure::NotFound,
+            _ => Failure::NoAnswer,
+        };
+        rows.push((answer(status, incompatible), failure));
+    }
+    rows
+}
+
+/// Where a failure stands: the first 403, else 429, else 404, else 502.
+fn place(failure: &Failure) -> usize {
+    let told = [403, 429, 404, 502];
+    let status = failure.to_response().status();
+    told.into_iter().position(|known| known == status).expect("one of the four")
+}
+
+#[test]
+fn the_next_server_is_asked() {
+    for version in versions() {
+        let room = Federation::new(version, "knock");
+        for (first, failure) in refusals() {
+            let mut federation = room.clone();
+            let machine = machine(&federation.room.id, &BOTH, &details());
+            let walk = run(machine, Memory::Stores, |request, now| match request.server.as_str() {
+                A => first.clone(),
+                _ => federation.serve(request, now),
+            });
+            let pending = walk.outcome.expect("a knock that is taken");
+            assert_eq!(walk.asked, ["a.example make_knock", "b.example make_knock", "b.example send_knock"]);
+            assert_eq!((pending.server(), pending.event_id()), (B, federation.room.tip.as_str()));
+
+            let alone = super::knocker::machine(&federation.room.id, &[A], &details());
+            let walk = run(alone, Memory::Stores, |_, _| first.clone());
+            assert_eq!(walk.outcome, Err(Failed { failure, perhaps: None }), "{first:?}");
+            assert_eq!(walk.asked, ["a.example make_knock"]);
+        }
+    }
+}
+
+/// Every pair of failures, and every order of the four kinds.
+#[test]
+fn what_the_client_is_told() {
+    let room_id = "!r:a.example";
+    let rows = refusals();
+    for (first, one) in &rows {
+        for (second, other) in &rows {
+            let walk = run(machine(room_id, &BOTH, &details()), Memory::Keeps, |request, _| {
+                if request.server == A { first.clone() } else { second.clone() }
+            });
+            let told = if place(other) < place(one) { other } else { one };
+            assert_eq!(walk.outcome, Err(Failed { failure: told.clone(), perhaps: None }), "{first:?} {second:?}");
+            assert_eq!(walk.asked, ["a.example make_knock", "b.example make_knock"]);
+        }
+    }
+    let kinds = [
+        (error(403, "M_FORBIDDEN"), Failure::Forbidden),
+        (error(429, "M_LIMIT_EXCEEDED"), limited(None)),
+        (error(404, "M_NOT_FOUND"), Failure::NotFound),
+        (None, Failure::NoAnswer),
+    ];
+    let servers = ["one.example", "two.example", "three.example", "four.example"];
+    for order in 0..256_usize {
+        let said = [order % 4, order / 4 % 4, order / 16 % 4, order / 64];
+        let walk = run(machine(room_id, &servers, &details()), Memory::Keeps, |request, _| {
+            let position = servers.iter().position(|server| *server == request.server).expect("one of the servers");
+            kinds[said[position]].0.clone()
+        });
+        let best = said.into_iter().min().expect("four of them");
+        assert_eq!(walk.outcome, Err(Failed { failure: kinds[best].1.clone(), perhaps: None }), "{said:?}");
+        assert_eq!(walk.asked, servers.map(|server| format!("{server} make_knock")));
+    }
+}
+
+/// The version of the room is the same everywhere: the first that names one ends it, whatever others have said.
+#[test]
+fn the_room_has_another_version() {
+    for version in ["13", "6", "1", "", "org.example.\u{f6}", &"x".repeat(255)] {
+        let failure = Failure::IncompatibleRoomVersion { room_version: version.to_owned() };
+        let incompatible =
+            answer(400, &format!(r#"{{"errcode":"M_INCOMPATIBLE_ROOM_VERSION","room_version":"{version}"}}"#));
+        for (first, _) in refusals() {
+            let walk = run(machine("!r:a.example", &BOTH, &details()), Memory::Stores, |request, _| {
+                if request.server == A { first.clone() } else { incompatible.clone() }
+            });
+            assert_eq!(walk.outcome, Err(Failed { failure: failure.clone(), perhaps: None }));
+            assert_eq!(walk.asked, ["a.example make_knock", "b.example make_knock"]);
+        }
+        let walk = run(machine("!r:a.example", &BOTH, &details()), Memory::Stores, |_, _| incompatible.clone());
+        assert_eq!(walk.outcome, Err(Failed { failure, perhaps: None }));
+        assert_eq!(walk.asked, ["a.example make_knock"]);
+    }
+}
+
+/// A leave goes on to the next server in the same way, and nothing is said of room versions: that of the room is known.
+#[test]
+fn a_leave_that_nobody_takes() {
+    let incompatible = answer(400, r#"{"errcode":"M_INCOMPATIBLE_ROOM_VERSION","room_version":"13"}"#);
+    let mut federation = Federation::new(RoomVersion::V11, "knock");
+    let pending = pending(&mut federation);
+    for (said, failure) in refusals().into_iter().chain([(incompatible, Failure::NoAnswer)]) {
+        let retracting = Retracting::start(&pending, &[B], None).expect("a knock");
+        let walk = run_retraction(retracting.clone(), Memory::Stores, |_, _| said.clone());
+        assert_eq!(walk.outcome, Retracted::LocallyOnly { failure }, "{said:?}");
+        assert_eq!(walk.asked, ["a.example make_leave", "b.example make_leave"]);
+
+        let mut federation = federation.clone();
+        let walk = run_retraction(retracting, Memory::Stores, |request, now| match request.server.as_str() {
+            A => said.clone(),
+            _ => federation.serve(request, now),
+        });
+        let event_id = federation.room.tip.clone();
+        assert_eq!(walk.outcome, Retracted::InRoom { server: B.to_owned(), event_id });
+        assert_eq!(walk.asked, ["a.example make_leave", "b.example make_leave", "b.example send_leave"]);
+    }
+}
+
+fn start(own: OwnMembership, servers: &[&str], versions: &[RoomVersion]) -> Start {
+    Knocking::start(&Intent {
+        room_id: RoomId::parse("!r:a.example").expect("a room ID"),
+        user_id: UserId::parse(KAY).expect("a user ID"),
+        own,
+        servers,
+        versions,
+        details: &Details::default(),
+    })
+}
+
+#[test]
+fn beginnings() {
+    const NEW: RoomVersion = RoomVersion::V10;
+    for (own, expected) in [
+        (None, Start::Local),
+        (Some(Membership::Leave), Start::Local),
+        (Some(Membership::Knock), Start::Local),
+        (Some(Membership::Join), Start::Failed(Failure::Forbidden)),
+        (Some(Membership::Invite), Start::Failed(Failure::Forbidden)),
+        (Some(Membership::Ban), Start::Failed(Failure::Forbidden)),
+    ] {
+        for servers in [&[][..], &BOTH] {
+            assert_eq!(start(OwnMembership::InRoom(own), servers, &[NEW]), expected, "{own:?}");
+        }
+    }
+    let outside = OwnMembership::OutOfBand;
+    for nobody in [&[][..], &["k.example"], &["", "a b", "a.example:", "@x:a.example", "k.example"]] {
+        assert_eq!(start(outside, nobody, &[NEW]), Start::Failed(Failure::NoServers), "{nobody:?}");
+    }
+    for old in [&[][..], &[RoomVersion::V1, RoomVersion::V6]] {
+        assert_eq!(start(outside, &BOTH, old), Start::Failed(Failure::NoVersions));
+    }
+}
+
+/// At most 20 servers, in order, each once; none that is malformed, and not the knocking server.
+#[test]
+fn who_is_asked() {
+    let many: Vec<String> = (1..=30).map(|number| format!("s{number}.example")).collect();
+    let mut servers = vec!["k.example", "not a name", ""];
+    for name in &many {
+        servers.extend([name.as_str(), "k.example", "s1.example", "-x-:y"]);
+    }
+    let walk = run(machine("!r:a.example", &servers, &details()), Memory::Keeps, |_, _| None);
+    assert_eq!(walk.outcome, Err(Failed { failure: Failure::NoAnswer, perhaps: None }));
+    let expected: Vec<String> = many.iter().take(20).map(|server| format!("{server} make_knock")).collect();
+    assert_eq!((walk.asked, MAX_SERVERS), (expected, 20));
+    // A name with a port is another server than the one without; the case of letters counts.
+    let servers = ["k.example:8448", "K.example", "a.example", "a.example:443", "[::1]:80", "1.2.3.4"];
+    let walk = run(machine("!r:a.example", &servers, &details()), Memory::Keeps, |_, _| None);
+    assert_eq!(walk.asked, servers.map(|server| format!("{server} make_knock")));
+}
+
+/// What the client gets, whole.
+#[test]
+fn responses() {
+    for (failure, status, body) in [
+        (Failure::NoServers, 404, r#"{"errcode":"M_NOT_FOUND","error":"No server is known that is in the room"}"#),
+        (Failure::NoVersions, 403, r#"{"errcode":"M_FORBIDDEN","error":"This server does not have knocking"}"#),
+        (Failure::TooLarge, 413, r#"{"errcode":"M_TOO_LARGE","error":"The reason or the name is too long"}"#),
+        (
+            Failure::IncompatibleRoomVersion { room_version: "org.\"x\"".to_owned() },
+            400,
+            concat!(
+                r#"{"errcode":"M_INCOMPATIBLE_ROOM_VERSION","#,
+                r#""error":"This server does not have the version of the room","room_version":"org.\"x\""}"#
+            ),
+        ),
+        (Failure::Forbidden, 403, r#"{"errcode":"M_FORBIDDEN","error":"The room does not allow it"}"#),
+        (limited(None), 429, r#"{"errcode":"M_LIMIT_EXCEEDED","error":"Too many requests"}"#),
+        (
+            limited(Some(2001)),
+            429,
+            r#"{"errcode":"M_LIMIT_EXCEEDED","error":"Too many requests","retry_after_ms":2001}"#,
+        ),
+        (Failure::NotFound, 404, r#"{"errcode":"M_NOT_FOUND","error":"Unknown room"}"#),
+        (Failure::NoAnswer, 502, r#"{"errcode":"M_UNKNOWN","error":"No server of the room could be asked"}"#),
+    ] {
+        let response = failure.to_response();
+        let retry_after = if failure == limited(Some(2001)) { Some(3) } else { None };
+        assert_eq!((response.status(), response.to_string()), (status, body.to_owned()));
+        assert_eq!(response.retry_after(), retry_after);
+    }
+}

@@ -1,0 +1,348 @@
+//! Machines that are stored in every state, and answers that they do not take.
+
+use matrix_knock::event::{KeyValidity, Sign, VerifyKey};
+use matrix_knock::handshake::knocking::{
+    Failed, Failure, Knocking, NotTaken, PendingKnock, Reply, Retracted, Retracting, Ticket, Want,
+};
+use matrix_knock::{Ed25519, RoomVersion};
+
+use super::federation::{A, Answer, B, Federation, KEY_ID, key, keys, rooms};
+use super::knocker::{BOTH, Memory, NOW, details, machine, reply_of, run, run_retraction};
+use super::walks::pending;
+
+fn ticket(number: u32) -> Ticket {
+    serde_json::from_str(&number.to_string()).expect("a ticket")
+}
+
+/// A machine in a state: how often it has been answered, and what it is called.
+type States = Vec<(&'static str, u32, Knocking)>;
+
+/// A machine in every state that it can be in.
+fn states(federation: &mut Federation) -> States {
+    let mut states = States::new();
+    let start = machine(&federation.room.id, &BOTH, &details());
+    states.push(("making", 0, start.clone()));
+    let next = replied(&start, &Some((429, r#"{"retry_after_ms":9}"#.to_owned())));
+    states.push(("making, next server", 1, next.clone()));
+    states.push(("failed", 2, replied(&next, &None)));
+    let incompatible = r#"{"errcode":"M_INCOMPATIBLE_ROOM_VERSION","room_version":"13"}"#;
+    states.push(("incompatible", 1, replied(&start, &Some((400, incompatible.to_owned())))));
+
+    let signing = served(&start, federation);
+    states.push(("signing", 1, signing.clone()));
+    let sending = signed(&signing);
+    states.push(("sending", 2, sending.clone()));
+    states.push(("refused", 3, replied(&sending, &Some((403, String::new())))));
+    let silent = replied(&sending, &None);
+    states.push(("sending, next server", 3, silent.clone()));
+    states.push(("nobody knows", 4, replied(&silent, &None)));
+    states.push(("refused, perhaps accepted", 4, replied(&silent, &Some((403, String::new())))));
+    let accepted = served(&sending, federation);
+    states.push(("keys", 3, accepted.clone()));
+    let later = served(&silent, federation);
+    states.push(("keys, next server", 4, later.clone()));
+    for (name, answers, mut machine) in [("pending", 3, accepted), ("pending, next server", 4, later)] {
+        let (ticket, _) = machine.want();
+        assert!(machine.keys(ticket, &keys, &Ed25519, NOW).is_ok());
+        states.push((name, answers, machine));
+    }
+    states
+}
+
+fn replied(machine: &Knocking, answer: &Answer) -> Knocking {
+    let mut machine = machine.clone();
+    let (ticket, _) = machine.want();
+    assert_eq!(machine.reply(ticket, reply_of(answer), NOW), Ok(()));
+    machine
+}
+
+fn served(machine: &Knocking, federation: &mut Federation) -> Knocking {
+    let (_, Want::Request(request)) = machine.want() else { panic!("no request: {machine:?}") };
+    let answer = federation.serve(&request, NOW);
+    replied(machine, &answer)
+}
+
+fn signed(machine: &Knocking) -> Knocking {
+    let mut after = machine.clone();
+    let (ticket, Want::Sign(bytes)) = machine.want() else { panic!("nothing to sign: {machine:?}") };
+    let signature = key("k.example").sign(bytes.as_bytes());
+    assert_eq!(after.signature(ticket, KEY_ID, &signature), Ok(()));
+    after
+}
+
+/// In every state it is what it was when it comes back, wants the same, and ends the same.
+#[test]
+fn stored_in_every_state() {
+    for (version, join_rule) in rooms() {
+        let mut federation = Federation::new(version, join_rule);
+        let before = federation.clone();
+        for (name, _, machine) in states(&mut federation) {
+            let text = serde_json::to_string(&machine).expect("a text");
+            let back: Knocking = serde_json::from_str(&text).expect("a machine");
+            assert_eq!(back, machine, "{name}");
+            assert_eq!(back.want(), machine.want(), "{name}");
+            assert_eq!(serde_json::to_string(&back).expect("a text"), text, "{name}");
+            let walks = [(machine, Memory::Keeps), (back, Memory::Stores)].map(|(machine, memory)| {
+                let mut federation = if name.starts_with("making") { before.clone() } else { federation.clone() };
+                run(machine, memory, |request, now| federation.serve(request, now))
+            });
+            assert_eq!(walks[0], walks[1], "{name}");
+            if let Ok(pending) = &walks[0].outcome {
+                let text = serde_json::to_string(pending).expect("a text");
+                let back: PendingKnock = serde_json::from_str(&text).expect("a knock");
+                assert_eq!((&back, back.knock_state()), (pending, pending.knock_state()));
+            }
+        }
+    }
+}
+
+/// What each state wants, and what it has to say of the end.
+#[test]
+fn every_state() {
+    let mut federation = Federation::new(RoomVersion::V8, "knock");
+    let found: Vec<_> = states(&mut federation)
+        .into_iter()
+        .map(|(name, answers, machine)| {
+            let (given, want) = machine.want();
+            assert_eq!(given, ticket(answers), "{name}");
+            let want = match want {
+                Want::Request(request) => super::knocker::short(&request),
+                Want::Sign(_) => "sign".to_owned(),
+                Want::Keys(wanted) => format!("keys {wanted:?}"),
+                Want::Ended => "ended".to_owned(),
+            };
+            let ended = machine.outcome().map(|outcome| match outcome {
+                Ok(pending) => format!("pending at {}", pending.server()),
+                Err(Failed { failure, perhaps }) => {
+                    format!("{failure:?}, perhaps at {:?}", perhaps.map(|it| it.server().to_owned()))
+                }
+            });
+            (name, want, ended.unwrap_or_default())
+        })
+        .collect();
+    let keys = r#"keys {"a.example": {"ed25519:1"}}"#;
+    let expected = [
+        ("making", "a.example make_knock", ""),
+        ("making, next server", "b.example make_knock", ""),
+        ("failed", "ended", "RateLimited { retry_after_ms: Some(9) }, perhaps at None"),
+        ("incompatible", "ended", r#"IncompatibleRoomVersion { room_version: "13" }, perhaps at None"#),
+        ("signing", "sign", ""),
+        ("sending", "a.example send_knock", ""),
+        ("refused", "ended", "Forbidden, perhaps at None"),
+        ("sending, next server", "b.example send_knock", ""),
+        ("nobody knows", "ended", r#"NoAnswer, perhaps at Some("a.example")"#),
+        ("refused, perhaps accepted", "ended", r#"Forbidden, perhaps at Some("a.example")"#),
+        ("keys", keys, ""),
+        ("keys, next server", keys, ""),
+        ("pending", "ended", "pending at a.example"),
+        ("pending, next server", "ended", "pending at b.example"),
+    ];
+    assert_eq!(found, expected.map(|(name, want, ended)| (name, want.to_owned(), ended.to_owned())));
+}
+
+/// Every answer of the wrong kind, under every ticket, and of the right kind under a wrong one: not taken, and nothing changes.
+#[test]
+fn answers_to_something_else() {
+    for (version, join_rule) in rooms() {
+        let mut federation = Federation::new(version, join_rule);
+        for (name, right, machine) in states(&mut federation) {
+            let (wants_reply, wants_signature, wants_keys) = match machine.want().1 {
+                Want::Request(_) => (true, false, false),
+                Want::Sign(_) => (false, true, false),
+                Want::Keys(_) => (false, false, true),
+                Want::Ended => (false, false, false),
+            };
+            for number in [0, 1, 2, 3, 4, 5, u32::MAX] {
+                let (given, is_right) = (ticket(number), number == right);
+                let same = |found: &Knocking| assert_eq!(*found, machine, "{name}, ticket {number}");
+                if !(is_right && wants_reply) {
+                    let error = r#"{"errcode":"M_FORBIDDEN"}"#;
+                    for (status, body) in [(200, "{}"), (403, error), (429, "{}"), (500, "")] {
+                        let mut found = machine.clone();
+                        let reply = Reply::Response { status, body };
+                        assert_eq!(found.reply(given, reply, NOW), Err(NotTaken::NotAsked));
+                        same(&found);
+                    }
+                    let mut found = machine.clone();
+                    assert_eq!(found.reply(given, Reply::None, NOW), Err(NotTaken::NotAsked));
+                    same(&found);
+                }
+                if !(is_right && wants_signature) {
+                    for key_id in [KEY_ID, ""] {
+                        let mut found = machine.clone();
+                        assert_eq!(found.signature(given, key_id, &[0; 64]), Err(NotTaken::NotAsked));
+                        same(&found);
+                    }
+                }
+                if !(is_right && wants_keys) {
+                    let mut found = machine.clone();
+                    assert_eq!(found.keys(given, &keys, &Ed25519, NOW), Err(NotTaken::NotAsked));
+                    same(&found);
+                }
+            }
+        }
+    }
+}
+
+/// An answer that comes twice, to a machine that it brought further.
+#[test]
+fn repeated_answers() {
+    for (version, join_rule) in rooms() {
+        let mut federation = Federation::new(version, join_rule);
+        let mut machine = machine(&federation.room.id, &BOTH, &details());
+        let (mut old, mut answers) = (Vec::new(), 0);
+        loop {
+            let (given, want) = machine.want();
+            match want {
+                Want::Request(request) => {
+                    let answer = federation.serve(&request, NOW);
+                    assert_eq!(machine.reply(given, reply_of(&answer), NOW), Ok(()));
+                    old.push((given, Some(answer)));
+                }
+                Want::Sign(bytes) => {
+                    let signature = key("k.example").sign(bytes.as_bytes());
+                    assert_eq!(machine.signature(given, KEY_ID, &signature), Ok(()));
+                    let before = machine.clone();
+                    assert_eq!(machine.signature(given, KEY_ID, &signature), Err(NotTaken::NotAsked));
+                    assert_eq!(machine, before);
+                    old.push((given, None));
+                }
+                Want::Keys(_) => {
+                    assert!(machine.keys(given, &keys, &Ed25519, NOW).is_ok());
+                    let before = machine.clone();
+                    let none = |_: &str, _: &str| -> Option<VerifyKey> { None };
+                    assert_eq!(machine.keys(given, &none, &Ed25519, NOW), Err(NotTaken::NotAsked));
+                    assert_eq!(machine, before);
+                }
+                Want::Ended => break,
+            }
+            let before = machine.clone();
+            for (given, answer) in &old {
+                if let Some(answer) = answer {
+                    assert_eq!(machine.reply(*given, reply_of(answer), NOW), Err(NotTaken::NotAsked));
+                }
+                assert_eq!(machine.reply(*given, Reply::None, NOW), Err(NotTaken::NotAsked));
+                assert_eq!(machine.signature(*given, KEY_ID, &[7; 64]), Err(NotTaken::NotAsked));
+                assert_eq!(machine, before);
+            }
+            answers += 1;
+        }
+        assert_eq!(answers, 4);
+        assert!(machine.outcome().is_some_and(|outcome| outcome.is_ok()));
+    }
+}
+
+/// A signature whose key has no name that could stand in an event.
+#[test]
+fn key_ids() {
+    let mut federation = Federation::new(RoomVersion::V7, "knock");
+    let signing = served(&machine(&federation.room.id, &BOTH, &details()), &mut federation);
+    let (given, Want::Sign(bytes)) = signing.want() else { panic!("nothing to sign") };
+    let signature = key("k.example").sign(bytes.as_bytes());
+    for bad in
+        ["", "ed25519", "ed25519:", "ed25519:a b", "ed25519:\u{e9}", "rsa:1", "ED25519:1", " ed25519:1", "ed25519:1:2"]
+    {
+        let mut found = signing.clone();
+        assert_eq!(found.signature(given, bad, &signature), Err(NotTaken::KeyId), "{bad}");
+        assert_eq!(found, signing);
+    }
+    for good in ["ed25519:1", "ed25519:a_Bc9", "ed25519:_"] {
+        let mut found = signing.clone();
+        assert_eq!(found.signature(given, good, &signature), Ok(()));
+        let (_, Want::Request(request)) = found.want() else { panic!("nothing to send") };
+        assert!(request.body.is_some_and(|body| body.contains(&format!(r#""signatures":{{"k.example":{{"{good}":""#))));
+    }
+}
+
+/// Keys that cannot be had are no reason to wait: what they would have verified is not shown.
+#[test]
+fn without_keys() {
+    for (version, join_rule) in rooms() {
+        let mut federation = Federation::new(version, join_rule);
+        let start = machine(&federation.room.id, &BOTH, &details());
+        let accepted = served(&signed(&served(&start, &mut federation)), &mut federation);
+        let none = |_: &str, _: &str| -> Option<VerifyKey> { None };
+        let wrong = |_: &str, _: &str| {
+            Some(VerifyKey { public_key: key("evil.example").public_key(), validity: KeyValidity::Forever })
+        };
+        let mut shown = Vec::new();
+        for mut machine in [accepted.clone(), accepted.clone(), accepted] {
+            let (given, _) = machine.want();
+            let arrival = match shown.len() {
+                0 => machine.keys(given, &none, &Ed25519, NOW),
+                1 => machine.keys(given, &wrong, &Ed25519, NOW),
+                _ => machine.keys(given, &keys, &Ed25519, NOW),
+            };
+            let arrival = arrival.expect("keys were asked for");
+            let pending = machine.outcome().and_then(Result::ok).expect("a knock that is taken");
+            shown.push((arrival.shown().len(), arrival.dropped().count(), pending.knock_state().len()));
+        }
+        assert_eq!(shown, [(0, 3, 1), (0, 3, 1), (3, 0, 4)]);
+    }
+}
+
+/// The machine that takes a knock back, in every state.
+#[test]
+fn retractions() {
+    for (version, join_rule) in rooms() {
+        let mut federation = Federation::new(version, join_rule);
+        let knock = pending(&mut federation);
+        let start = Retracting::start(&knock, &[B], Some("Never mind")).expect("a knock");
+        let reply = |machine: &Retracting, answer: &Answer| {
+            let mut machine = machine.clone();
+            let (given, _) = machine.want();
+            assert_eq!(machine.reply(given, reply_of(answer), NOW), Ok(()));
+            machine
+        };
+        let request = |machine: &Retracting| match machine.want() {
+            (_, Want::Request(request)) => request,
+            other => panic!("no request: {other:?}"),
+        };
+        let next = reply(&start, &Some((404, String::new())));
+        let signing = reply(&start, &federation.serve(&request(&start), NOW));
+        let mut sending = signing.clone();
+        let (given, Want::Sign(bytes)) = signing.want() else { panic!("nothing to sign") };
+        let signature = key("k.example").sign(bytes.as_bytes());
+        let bad = sending.signature(given, "ed25519:", &signature);
+        assert_eq!((bad, &sending), (Err(NotTaken::KeyId), &signing));
+        assert_eq!(sending.signature(given, KEY_ID, &signature), Ok(()));
+        let silent = reply(&sending, &None);
+        let before = federation.clone();
+        let left = reply(&sending, &federation.serve(&request(&sending), NOW));
+        let failed = reply(&next, &None);
+        for (machine, right, asked, outcome) in [
+            (start, 0, Some("a.example make_leave"), None),
+            (next, 1, Some("b.example make_leave"), None),
+            (signing, 1, None, None),
+            (sending, 2, Some("a.example send_leave"), None),
+            (silent, 3, Some("b.example send_leave"), None),
+            (failed, 2, None, Some(Retracted::LocallyOnly { failure: Failure::NotFound })),
+            (left, 3, None, Some(Retracted::InRoom { server: A.to_owned(), event_id: federation.room.tip.clone() })),
+        ] {
+            let (given, want) = machine.want();
+            let short = match &want {
+                Want::Request(request) => Some(super::knocker::short(request)),
+                _ => None,
+            };
+            assert_eq!((given, short.as_deref(), machine.outcome()), (ticket(right), asked, outcome));
+            let (takes_reply, takes_signature) = (asked.is_some(), matches!(want, Want::Sign(_)));
+            for number in [0, 1, 2, 3, 4, u32::MAX] {
+                let mut found = machine.clone();
+                if !(number == right && takes_reply) {
+                    let reply = Reply::Response { status: 200, body: "{}" };
+                    assert_eq!(found.reply(ticket(number), reply, NOW), Err(NotTaken::NotAsked));
+                    assert_eq!(found.reply(ticket(number), Reply::None, NOW), Err(NotTaken::NotAsked));
+                }
+                if !(number == right && takes_signature) {
+                    assert_eq!(found.signature(ticket(number), KEY_ID, &[7; 64]), Err(NotTaken::NotAsked));
+                }
+                assert_eq!(found, machine);
+            }
+            let walks = [Memory::Keeps, Memory::Stores].map(|memory| {
+                let mut federation = before.clone();
+                run_retraction(machine.clone(), memory, |request, now| federation.serve(request, now))
+            });
+            assert_eq!(walks[0], walks[1]);
+        }
+    }
+}
