@@ -6,7 +6,7 @@
 #[expect(dead_code, reason = "the other benches take more of it")]
 mod operations;
 
-use operations::{ALL, Named, Size};
+use operations::{ALL, Named, Size, VARIANTS};
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -15,8 +15,10 @@ fn main() {
         [name, side, repetitions, members] => (*name, *side, repetitions.parse().unwrap(), members.parse().unwrap()),
         _ => ("", "both", 1, 10),
     };
-    for Named { make, .. } in ALL.into_iter().filter(|operation| name.is_empty() || operation.name == name) {
-        let operation = make(Size { members, texts: 100 });
+    for Named { make, .. } in
+        ALL.into_iter().chain(VARIANTS).filter(|operation| name.is_empty() || operation.name == name)
+    {
+        let operation = make(Size { members, texts: 1_000 });
         match side {
             "ours" => operation.ours.run(repetitions),
             "peer" => operation.peer.run(repetitions),

@@ -10,6 +10,8 @@ pub(crate) mod stripped;
 use std::fmt::Debug;
 use std::hint::black_box;
 
+use stripped::Form;
+
 /// One way to do the work.
 pub(crate) struct Side(Box<dyn Fn(u64)>);
 
@@ -81,5 +83,25 @@ pub(crate) const ALL: [Named; 10] = [
     Named { name: "event/id", make: |_| id::operation() },
     Named { name: "handshake/send_knock", make: |_| exchange::operation() },
     Named { name: "stripped/lookup", make: |_| stripped::lookup() },
-    Named { name: "stripped/raw_texts", make: |size| stripped::raw_texts(size.texts, stripped::Form::Federation) },
+    Named { name: "stripped/raw_texts", make: |size| stripped::raw_texts(size.texts, Form::Federation) },
+];
+
+/// The same with other inputs, where the choice of them matters: for people who want to know how much.
+pub(crate) const VARIANTS: [Named; 4] = [
+    Named {
+        name: "auth/knock/plain, content with a membership only",
+        make: |size| decision::plain("knock_bare", size.members, 5),
+    },
+    Named {
+        name: "auth/knock/compiled, content with a membership only",
+        make: |size| decision::compiled("knock_bare", size.members, 5),
+    },
+    Named {
+        name: "auth/knock/plain, our look-up for both",
+        make: |size| decision::plain_with_one_look_up("knock", size.members, 5),
+    },
+    Named {
+        name: "stripped/raw_texts, unsigned behind the type",
+        make: |size| stripped::raw_texts(size.texts, Form::Unsigned),
+    },
 ];

@@ -12,9 +12,7 @@ mod operations;
 
 use std::time::{Duration, Instant};
 
-use operations::decision::plain_with_one_look_up;
-use operations::stripped::{Form, raw_texts};
-use operations::{ALL, Named, Operation, Side, Size};
+use operations::{ALL, Named, Operation, Side, Size, VARIANTS};
 
 /// How long a side works in one round, if it can be done in this time at all.
 const ROUND: Duration = Duration::from_millis(10);
@@ -30,26 +28,18 @@ fn main() {
         false => Size { members: 1_000, texts: texts.unwrap_or(100_000) },
     };
     let (mut ratios, mut limits) = (Vec::new(), Vec::new());
-    println!("# {:44} {:>14} {:>14} {:>14}", "nanoseconds, the fastest round", "ours", "peer", "limit");
+    println!("# {:58} {:>14} {:>14} {:>14}", "nanoseconds, the fastest round", "ours", "peer", "limit");
     for Named { name, make } in ALL {
         let times = Times::measure(&make(size), is_test);
         times.print(name);
         ratios.push(format!("ratio {name} {:.5}", times.ratio()));
         limits.extend(times.to_limit().map(|limit| format!("limit {name} {limit:.5}")));
     }
-    // For people: where the choice of inputs matters.
-    let others = [
-        ("auth/knock/plain, with our look-up for both", plain_with_one_look_up("knock", size.members, 5)),
-        ("stripped/raw_texts, with unsigned behind", raw_texts(size.texts, Form::Unsigned)),
-    ];
-    for (name, operation) in others {
-        let times = Times::measure(&operation, is_test);
+    for Named { name, make } in VARIANTS {
+        let times = Times::measure(&make(size), is_test);
         times.print(name);
-        println!(
-            "#   ratio {:.5} {}",
-            times.ratio(),
-            times.to_limit().map(|it| format!("limit {it:.5}")).unwrap_or_default()
-        );
+        let limit = times.to_limit().map(|limit| format!(", limit {limit:.5}")).unwrap_or_default();
+        println!("#   ratio {:.5}{limit}", times.ratio());
     }
     for line in ratios.into_iter().chain(limits) {
         println!("{line}");
@@ -94,7 +84,7 @@ impl Times {
     fn print(&self, name: &str) {
         let [ours, peer] = [self.ours, self.peer].map(|seconds| seconds * 1e9);
         let limit = self.limit.map(|seconds| format!("{:.1}", seconds * 1e9)).unwrap_or_default();
-        println!("# {name:44} {ours:14.1} {peer:14.1} {limit:>14}");
+        println!("# {name:58} {ours:14.1} {peer:14.1} {limit:>14}");
     }
 }
 

@@ -37,6 +37,7 @@ pub(crate) static DECISIONS: LazyLock<Vec<Decision>> = LazyLock::new(|| {
     };
     vec![
         decision("knock", "knock", true, STRANGER, STRANGER, knock),
+        decision("knock_bare", "knock", true, STRANGER, STRANGER, r#"{"membership":"knock"}"#),
         decision("knock_refused", "knock", false, MODERATOR, MODERATOR, knock),
         decision("accept", "knock", true, MODERATOR, WAITING, r#"{"displayname":"Wanda","membership":"invite"}"#),
         decision("decline", "knock", true, MODERATOR, WAITING, r#"{"membership":"leave","reason":"Not today"}"#),
