@@ -37,13 +37,13 @@ echo '# event/id and handshake/send_knock hash: under valgrind there are no inst
 echo '# substitutes for them would be most of what is counted. They have no line for instructions.'
 for name in auth/knock/plain auth/knock/compiled auth/accept/plain_500 auth/accept/compiled_500 auth/decline/plain_500 \
     auth/decline/compiled_500 stripped/lookup; do
-    echo "instructions $name $(instructions "$name" ours 1000) $(instructions "$name" peer 100)"
+    echo "instructions $name $(instructions "$name" ours 1000) $(instructions "$name" peer 300)"
 done
 # One run goes over 1,000 texts.
 echo "instructions stripped/raw_texts $(instructions stripped/raw_texts ours 20) $(instructions stripped/raw_texts peer 20)"
 for name in 'auth/knock/plain, content with a membership only' 'auth/knock/compiled, content with a membership only' \
-    'auth/knock/plain, our look-up for both'; do
-    echo "# $name: $(instructions "$name" ours 1000) $(instructions "$name" peer 100)"
+    'auth/knock/plain, our look-up for both' 'stripped/lookup, from events read before'; do
+    echo "# $name: $(instructions "$name" ours 1000) $(instructions "$name" peer 300)"
 done
 "$allocations"
 for name in auth/knock/plain auth/knock/compiled; do

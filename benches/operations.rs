@@ -87,7 +87,7 @@ pub(crate) const ALL: [Named; 10] = [
 ];
 
 /// The same with other inputs, where the choice of them matters: for people who want to know how much.
-pub(crate) const VARIANTS: [Named; 4] = [
+pub(crate) const VARIANTS: [Named; 5] = [
     Named {
         name: "auth/knock/plain, content with a membership only",
         make: |size| decision::plain("knock_bare", size.members, 5),
@@ -100,6 +100,7 @@ pub(crate) const VARIANTS: [Named; 4] = [
         name: "auth/knock/plain, our look-up for both",
         make: |size| decision::plain_with_one_look_up("knock", size.members, 5),
     },
+    Named { name: "stripped/lookup, from events read before", make: |_| stripped::lookup_of_events() },
     Named {
         name: "stripped/raw_texts, unsigned behind the type",
         make: |size| stripped::raw_texts(size.texts, Form::Unsigned),

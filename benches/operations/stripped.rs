@@ -5,17 +5,17 @@ use std::hint::black_box;
 
 use matrix_knock::event::Pdu;
 use matrix_knock::id::UserId;
-use matrix_knock::state::FromFn;
+use matrix_knock::state::{FromFn, RoomState as _, StateMap};
 use matrix_knock::stripped_state::{TYPES, for_client, in_texts};
 use memchr::memchr;
 use ruma_common::OwnedUserId;
 use ruma_common::serde::Raw;
-use ruma_events::{AnyStateEvent, AnyStrippedStateEvent, StateEventType};
+use ruma_events::{AnyStateEvent, AnyStrippedStateEvent, StateEventType, TimelineEventType};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::Operation;
-use super::room::{WAITING, leaked};
+use super::room::{Stored, WAITING, leaked, raw, stored};
 
 /// How the texts of a pile are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,6 +97,42 @@ pub(crate) fn lookup() -> Operation {
             let found = all.filter_map(|(event_type, key)| text(black_box(event_type), key));
             found
                 .map(|text| Raw::<Stripped<'_>>::new(&serde_json::from_str(text).unwrap()).unwrap().cast_unchecked())
+                .collect::<Vec<Raw<AnyStrippedStateEvent>>>()
+        },
+        |ours, ruma| ours.len() == 8 && ours.iter().eq(ruma.iter().map(|raw| raw.json().get())),
+    )
+}
+
+/// What is sent of an event that was read before.
+#[derive(Serialize)]
+struct StrippedRef<'a> {
+    content: &'a RawValue,
+    sender: &'a ruma_common::UserId,
+    state_key: &'a str,
+    r#type: &'a TimelineEventType,
+}
+
+/// The same from events that were read before, by the same look-up.
+pub(crate) fn lookup_of_events() -> Operation {
+    let event = |event_type, key, sender, content: &str| stored(event_type, key, sender, raw(content.to_owned()));
+    let events = CONTENTS.map(|(event_type, content)| event(event_type, "", "@founder:a.example", content));
+    let own = event("m.room.member", WAITING, WAITING, KNOCKED);
+    let state: StateMap<Stored<'_>> = events.into_iter().chain([own]).collect();
+    let state: &'static StateMap<Stored<'static>> = Box::leak(Box::new(state));
+    let user = UserId::parse(WAITING).unwrap();
+    Operation::new(
+        move || for_client(black_box(state), user).iter().map(ToString::to_string).collect::<Vec<_>>(),
+        move || {
+            let all = TYPES.into_iter().map(|event_type| (event_type, "")).chain([("m.room.member", WAITING)]);
+            let found = all.filter_map(|(event_type, key)| state.event(black_box(event_type), key));
+            let stripped = found.map(|event| StrippedRef {
+                content: event.content,
+                sender: event.sender,
+                state_key: event.state_key.unwrap(),
+                r#type: &event.ruma_type,
+            });
+            stripped
+                .map(|event| Raw::new(&event).unwrap().cast_unchecked())
                 .collect::<Vec<Raw<AnyStrippedStateEvent>>>()
         },
         |ours, ruma| ours.len() == 8 && ours.iter().eq(ruma.iter().map(|raw| raw.json().get())),
