@@ -110,7 +110,9 @@ fn may_be_chosen(text: &str) -> bool {
 /// An event whose content is no JSON object is left out: there is nothing that could be shown.
 pub fn for_client<S: RoomState + ?Sized>(state: &S, user: UserId<'_>) -> Vec<StrippedEvent> {
     let own = state.event(content::MEMBER, user.as_str());
-    events(state).chain(own).filter_map(|event| StrippedEvent::of(&event)).collect()
+    let mut shown = Vec::with_capacity(TYPES.len().saturating_add(1));
+    shown.extend(events(state).chain(own).filter_map(|event| StrippedEvent::of(&event)));
+    shown
 }
 
 /// An event as a client is shown it: `type`, `state_key`, `sender`, `content`, and nothing else.
@@ -165,14 +167,32 @@ impl StrippedEvent {
 
 impl fmt::Display for StrippedEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut out = format!(r#"{{"content":{}"#, self.content);
-        for (key, value) in [("sender", &self.sender), ("state_key", &self.state_key), ("type", &self.event_type)] {
-            out.push_str(&format!(r#","{key}":"#));
-            push_string(&mut out, value);
+        const NAMES: [&str; 3] = [r#","sender":"#, r#","state_key":"#, r#","type":"#];
+        let values = [&self.sender, &self.state_key, &self.event_type];
+        let bytes = values.iter().map(|value| value.len()).fold(self.content.len(), usize::saturating_add);
+        // The names and quotes take 51 bytes; escapes, should there be any, take more.
+        let mut out = String::with_capacity(bytes.saturating_add(64));
+        out.push_str(r#"{"content":"#);
+        out.push_str(&self.content);
+        for (name, value) in NAMES.into_iter().zip(values) {
+            out.push_str(name);
+            push_value(&mut out, value);
         }
         out.push('}');
         f.write_str(&out)
     }
+}
+
+/// Appends a string with its quotes, in one piece if nothing in it has to be escaped.
+fn push_value(out: &mut String, value: &str) {
+    // All are looked at, since that takes fewer steps than stopping at the first.
+    let escapes = |found, byte| found | matches!(byte, b'"' | b'\\' | 0..=0x1F);
+    if value.bytes().fold(false, escapes) {
+        return push_string(out, value);
+    }
+    out.push('"');
+    out.push_str(value);
+    out.push('"');
 }
 
 #[cfg(test)]

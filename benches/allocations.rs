@@ -1,0 +1,19 @@
+//! How often one run of each operation allocates: lines `allocations NAME ours peer`.
+//!
+//! A binary of its own: the allocator that counts would be counted among the instructions, and takes its time.
+#![expect(clippy::unwrap_used, reason = "a benchmark, not a library")]
+
+#[expect(dead_code, reason = "the other benches take more of it")]
+mod operations;
+
+use allocation_counter::measure;
+use operations::{ALL, Named, Size};
+
+fn main() {
+    for Named { name, make } in ALL {
+        let operation = make(Size { members: 100, texts: 1_000 });
+        let [ours, peer] = [&operation.ours, &operation.peer].map(|side| measure(|| side.run(1)).count_total);
+        operation.limit.iter().for_each(|limit| assert!(measure(|| limit.run(1)).count_total == 0, "{name}"));
+        println!("allocations {name} {ours} {peer}");
+    }
+}

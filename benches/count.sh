@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# Instructions by callgrind and allocations by a counting allocator, for one run of each operation of the bench `peers`:
+#
+#     instructions NAME ours peer
+#     allocations NAME ours peer
+#
+# Each side runs N and 2 N times in a process of its own, counted within `Side::run` only; what both have in common falls out with the
+# difference. Lines that start with `#` are for people. Needs valgrind. Usage: benches/count.sh
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+binary() {
+    cargo bench --bench "$1" --no-run --message-format=json 2>/dev/null |
+        sed -n 's/.*"name":"'"$1"'".*"executable":"\([^"]*\)".*/\1/p'
+}
+
+count=$(binary count)
+allocations=$(binary allocations)
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+
+# collected NAME SIDE REPETITIONS MEMBERS
+collected() {
+    valgrind --tool=callgrind --collect-atstart=no --toggle-collect='*operations*Side*run*' \
+        --callgrind-out-file="$scratch/out" "$count" "$@" 2>&1 | sed -n 's/.*Collected : *\([0-9]*\).*/\1/p'
+}
+
+# instructions NAME SIDE REPETITIONS [MEMBERS]: of one run, rounded
+instructions() {
+    local once twice
+    once=$(collected "$1" "$2" "$3" "${4:-100}")
+    twice=$(collected "$1" "$2" $(($3 * 2)) "${4:-100}")
+    echo $(((twice - once + $3 / 2) / $3))
+}
+
+echo '# event/id and handshake/send_knock hash: under valgrind there are no instructions of the processor for that, and on both sides the'
+echo '# substitutes for them would be most of what is counted. They have no line for instructions.'
+for name in auth/knock/plain auth/knock/compiled auth/accept/plain_500 auth/accept/compiled_500 auth/decline/plain_500 \
+    auth/decline/compiled_500 stripped/lookup; do
+    echo "instructions $name $(instructions "$name" ours 1000) $(instructions "$name" peer 300)"
+done
+# One run goes over 1,000 texts.
+echo "instructions stripped/raw_texts $(instructions stripped/raw_texts ours 20) $(instructions stripped/raw_texts peer 20)"
+for name in 'auth/knock/plain, content with a membership only' 'auth/knock/compiled, content with a membership only' \
+    'auth/knock/plain, our look-up for both' 'stripped/lookup, from events read before'; do
+    echo "# $name: $(instructions "$name" ours 1000) $(instructions "$name" peer 300)"
+done
+"$allocations"
+for name in auth/knock/plain auth/knock/compiled; do
+    echo "# members, $name: 100 $(instructions $name ours 1000 100) 1000000 $(instructions $name ours 1000 1000000)"
+done

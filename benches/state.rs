@@ -1,0 +1,53 @@
+//! What stripped state costs: by look-up, out of a pile of JSON texts of about 800 bytes each, out of a pile of events.
+//!
+//! The texts are 100,000 (80 MB), and with `--test` 1,000; `MATRIX_KNOCK_BENCH_EVENTS` says otherwise: 1000000 takes 1.2 GB of memory.
+//! The events are ten times as many.
+#![expect(clippy::unwrap_used, reason = "a benchmark, not a library")]
+
+#[expect(dead_code, reason = "this bench takes a part of it")]
+mod operations;
+
+use std::hint::black_box;
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use matrix_knock::id::UserId;
+use matrix_knock::stripped_state::{StrippedEvent, for_client};
+use operations::room::{Stored, WAITING, events};
+use operations::stripped::{Form, lookup, raw_texts};
+
+fn state(criterion: &mut Criterion) {
+    let is_test = std::env::args().any(|argument| argument == "--test");
+    let count = std::env::var("MATRIX_KNOCK_BENCH_EVENTS").ok().and_then(|events| events.parse().ok());
+    let count: u32 = count.unwrap_or(if is_test { 1_000 } else { 100_000 });
+    let texts = usize::try_from(count).unwrap();
+
+    let operation = lookup();
+    let mut group = criterion.benchmark_group("stripped/lookup");
+    group.bench_function("ours", |bencher| bencher.iter(|| operation.ours.run(1)));
+    group.bench_function("ruma", |bencher| bencher.iter(|| operation.peer.run(1)));
+    group.finish();
+
+    for (name, form) in [("raw_texts", Form::Federation), ("raw_texts_with_unsigned", Form::Unsigned)] {
+        let operation = raw_texts(texts, form);
+        let mut group = criterion.benchmark_group(format!("stripped/{name}"));
+        group.throughput(Throughput::Elements(count.into()));
+        group.sample_size(10);
+        group.bench_function("ours", |bencher| bencher.iter(|| operation.ours.run(1)));
+        group.bench_function("ruma", |bencher| bencher.iter(|| operation.peer.run(1)));
+        group.bench_function("memchr", |bencher| bencher.iter(|| operation.limit.iter().for_each(|side| side.run(1))));
+        group.finish();
+    }
+
+    let events: Vec<Stored<'_>> = events(texts.saturating_mul(10), 5, "knock").collect();
+    let user = UserId::parse(WAITING).unwrap();
+    let shown: Vec<StrippedEvent> = for_client(&events, user);
+    assert_eq!(shown.len(), 3);
+    let mut group = criterion.benchmark_group("stripped/events");
+    group.throughput(Throughput::Elements(u64::from(count).saturating_mul(10)));
+    group.sample_size(10);
+    group.bench_function("ours", |bencher| bencher.iter(|| for_client(black_box(&events), user)));
+    group.finish();
+}
+
+criterion_group!(benches, state);
+criterion_main!(benches);
