@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What a server takes in with this crate, beside the peer (ruma-state-res and ruma-signatures, with what their callers need):
 #
-#     ratio crates     how many crates are compiled into it, build scripts and macros left out
+#     ratio crates     how many crates it depends on (`cargo tree -e normal`: with those of the macros, without build scripts)
 #     ratio build_time a clean release build of a minimal binary (`footprint/*.rs`, the same work)
 #     ratio size       of that binary, stripped
 #
