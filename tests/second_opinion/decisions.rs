@@ -380,15 +380,15 @@ fn level_read_where_needed(case: &mut Case) {
             content.remove(name);
         }
     }
-    let mut default_needed = true;
+    let mut default_needed = false;
     match content.get_mut("users") {
         Some(Json::Object(levels)) => {
             default_needed = users.iter().any(|user| !levels.iter().any(|(name, _)| name == user));
             levels.retain(|(user, level)| users.contains(user) || !is_malformed(level) && is_user_id(user));
         }
         Some(_) if users.is_empty() => content.remove("users"),
-        // Malformed for everybody.
-        Some(_) => default_needed = false,
+        // Malformed for everybody, so that nobody needs the default.
+        Some(_) => {}
         None => default_needed = !users.is_empty(),
     }
     if !default_needed && content.get("users_default").is_some_and(is_malformed) {
