@@ -9,14 +9,16 @@
 //! oracle for this module in the tests.
 
 mod canonical;
+mod field;
 mod filter;
 mod reader;
 mod string;
 
 pub(crate) use canonical::{Canonical, canonical_part, canonicalize, push_string, push_strings};
 pub use canonical::{CanonicalDialect, canonical};
+pub(crate) use field::Field;
 pub(crate) use filter::{Everything, Filter, Member, Without};
-pub(crate) use reader::{Field, Kind, Number, Reader};
+pub(crate) use reader::{Kind, Number, Reader};
 pub(crate) use string::Str;
 
 /// How deep objects and arrays may stand in each other: 128 levels.

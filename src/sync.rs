@@ -30,7 +30,6 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
@@ -158,7 +157,7 @@ impl KnockedRoom {
             _ => 1,
         };
         // A stable sort: the others stay in order.
-        state.sort_by(|one, two| rank(one).cmp(&rank(two)).then(Ordering::Equal));
+        state.sort_by_key(rank);
         Self { state, member_event: None }
     }
 

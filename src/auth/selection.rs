@@ -6,7 +6,7 @@ use std::iter::once;
 use crate::event::content::member::MemberContent;
 use crate::event::content::third_party_invite::Signed;
 use crate::event::{Event, Membership, content};
-use crate::json::Field;
+use crate::json::{Field, Str};
 use crate::room_version::RoomVersion;
 
 /// The entries of a room's state that an `m.room.member` event refers to, and that a decision on it may read: at most
@@ -53,18 +53,12 @@ impl<'e> Selection<'e> {
     #[must_use]
     pub fn of(version: RoomVersion, event: &'e (impl Event + ?Sized)) -> Self {
         let content = MemberContent::read(event.content()).unwrap_or_default();
-        let membership = match content.membership {
-            Field::Is(membership) => membership,
-            Field::Missing | Field::Malformed => None,
-        };
+        let membership = content.membership.known().flatten();
         let sender = event.sender();
         let target = event.state_key().filter(|target| *target != sender);
         let third_party_invite = match (membership, content.third_party_invite) {
             (Some(Membership::Invite), Field::Is(invite)) => {
-                Signed::read(invite).and_then(|signed| match signed.token {
-                    Field::Is(token) => Some(token.text()),
-                    Field::Missing | Field::Malformed => None,
-                })
+                Signed::read(invite).and_then(|signed| signed.token.known().map(Str::text))
             }
             _ => None,
         };

@@ -116,14 +116,16 @@ impl KnockRequest {
     /// # Examples
     ///
     /// ```
-    /// use matrix_knock::client::{KnockRequest, MAX_REASON_BYTES};
+    /// use matrix_knock::client::{KnockRequest, MAX_REASON_BYTES, RequestError};
     /// use matrix_knock::id::RoomIdOrAlias;
     ///
     /// let room = RoomIdOrAlias::parse("!room:a.example")?;
     /// let knock = KnockRequest::new(room, ["b.example", "no server", "b.example"], Some("Hello?"))?;
     /// assert_eq!(knock.via(), ["b.example"]);
     /// assert_eq!(knock.to_http().body, r#"{"reason":"Hello?"}"#);
-    /// assert!(KnockRequest::new(room, [], Some(&"a".repeat(MAX_REASON_BYTES + 1))).is_err());
+    /// let long = "a".repeat(MAX_REASON_BYTES + 1);
+    /// let refused = KnockRequest::new(room, [], Some(&long));
+    /// assert_eq!(refused, Err(RequestError::ReasonTooLong { bytes: MAX_REASON_BYTES + 1 }));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn new<'s>(

@@ -33,13 +33,13 @@ impl ErrorBody {
             return Self::default();
         }
         let Ok(fields) = Fields::read(body) else { return Self::default() };
-        let text = |field: Field<Str<'_>>| known(field).map(|text| text.text().into_owned());
+        let text = |field: Field<Str<'_>>| field.known().map(|text| text.text().into_owned());
         let name = |field| text(field).filter(|name| name.len() <= Self::MAX_NAME_BYTES);
         Self {
             errcode: name(fields.errcode),
             error: text(fields.error),
             room_version: name(fields.room_version),
-            retry_after_ms: known(fields.retry_after_ms),
+            retry_after_ms: fields.retry_after_ms.known(),
         }
     }
 
@@ -68,13 +68,6 @@ impl<'a> Fields<'a> {
         })?;
         reader.end()?;
         Ok(fields)
-    }
-}
-
-fn known<T>(field: Field<T>) -> Option<T> {
-    match field {
-        Field::Is(value) => Some(value),
-        Field::Missing | Field::Malformed => None,
     }
 }
 

@@ -282,20 +282,10 @@ fn at_most<'a>(most: usize, property: &'static str, ids: Vec<Str<'a>>) -> Result
 
 /// The events that a list names: IDs, or before v3 pairs of an ID and its hashes.
 fn references<'a>(reader: &mut Reader<'a>, version: RoomVersion) -> Result<Field<Vec<Str<'a>>>, JsonError> {
-    if reader.kind()? != Kind::Array {
-        return reader.skip().map(|_| Field::Malformed);
+    match version.rules().event_ids {
+        EventIdFormat::InBody => reader.list_field(pair),
+        EventIdFormat::StandardHash | EventIdFormat::UrlSafeHash => reader.list_field(Reader::string_field),
     }
-    let in_pairs = version.rules().event_ids == EventIdFormat::InBody;
-    let mut ids = Field::Is(Vec::new());
-    reader.array(|reader| {
-        let entry = if in_pairs { pair(reader)? } else { reader.string_field()? };
-        match (&mut ids, entry) {
-            (Field::Is(all), Field::Is(id)) => all.push(id),
-            (malformed, _) => *malformed = Field::Malformed,
-        }
-        Ok(())
-    })?;
-    Ok(ids)
 }
 
 /// A list of an ID and an object of hashes, and of nothing else.

@@ -66,7 +66,7 @@ const HASHED: Without<'_> = Without(&["hashes", "signatures", "unsigned"]);
 
 /// [`content_hash`] of an event that was read.
 pub(crate) fn content_hash_of(version: RoomVersion, pdu: &Pdu<'_>) -> Result<Sha256Hash, PduError> {
-    Ok(Sha256Hash::of_text(&pdu.canonical_part(version, HASHED)?))
+    Ok(Sha256Hash::of_text(&pdu.canonical_part(CanonicalDialect::of(version), HASHED)?))
 }
 
 /// An event without the `event_id` that a host may have noted in it; the rest of the text stays as it is. Before v3 the

@@ -241,14 +241,8 @@ fn key_entries(reader: &mut Reader<'_>) -> Result<Field<KeyEntries>, JsonError> 
             }
             Ok(())
         })?;
-        let public_key = match public_key {
-            Field::Is(key) => decode_base64(&key.text()),
-            Field::Missing | Field::Malformed => None,
-        };
-        let expired_ts = match expired_ts {
-            Field::Is(time) => Some(time),
-            Field::Missing | Field::Malformed => None,
-        };
+        let public_key = public_key.known().and_then(|key| decode_base64(&key.text()));
+        let expired_ts = expired_ts.known();
         let key_id = key_id.text();
         if key_id.starts_with("ed25519:") {
             entries.push((key_id.into_owned(), public_key.map(|public_key| OldKey { public_key, expired_ts })));

@@ -180,7 +180,7 @@ impl<'a> Pdu<'a> {
             EventIdFormat::StandardHash | EventIdFormat::UrlSafeHash => &["unsigned", "event_id"],
         };
         // The lenient dialect: whether numbers are allowed in there was decided when the event came in.
-        canonical_part(self.text, CanonicalDialect::Lenient, Without(omitted))
+        self.canonical_part(CanonicalDialect::Lenient, Without(omitted))
     }
 
     /// The event with its canonical form, and how many bytes that has in this version.
@@ -204,12 +204,11 @@ impl<'a> Pdu<'a> {
     }
 
     /// What a filter leaves of the canonical form.
-    pub(super) fn canonical_part(&self, version: RoomVersion, filter: impl Filter) -> Result<String, PduError> {
-        let dialect = CanonicalDialect::of(version);
-        Ok(match &self.form {
-            Some(form) => form.canonical.part(dialect, filter)?,
-            None => canonical_part(self.text, dialect, filter)?,
-        })
+    pub(super) fn canonical_part(&self, dialect: CanonicalDialect, filter: impl Filter) -> Result<String, JsonError> {
+        match &self.form {
+            Some(form) => form.canonical.part(dialect, filter),
+            None => canonical_part(self.text, dialect, filter),
+        }
     }
 
     /// The text that was read.

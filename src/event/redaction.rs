@@ -41,7 +41,8 @@ pub(crate) fn essential(version: RoomVersion, text: &str) -> Result<Canonical<'_
 pub(crate) fn essential_of(version: RoomVersion, pdu: &Pdu<'_>) -> Result<String, PduError> {
     let rules = version.rules();
     let content = KeptContent::of(Type::named(pdu.event_type()), rules);
-    pdu.canonical_part(version, Redaction::Event(&Kept { rules, content, signatures: false }))
+    let keep = Redaction::Event(&Kept { rules, content, signatures: false });
+    Ok(pdu.canonical_part(CanonicalDialect::of(version), keep)?)
 }
 
 fn redacted(version: RoomVersion, text: &str, signatures: bool) -> Result<Canonical<'_>, PduError> {

@@ -3,7 +3,7 @@
 #[cfg(feature = "ed25519")]
 use super::sign::Sign;
 use crate::event::content::{read_object, read_object_field};
-use crate::json::{Field, JsonError, Str};
+use crate::json::{JsonError, Str};
 
 /// Verifies ed25519 signatures. [`Ed25519`] does it with this crate's own dependency; a host with its own
 /// cryptography implements this instead and turns the feature `ed25519` off.
@@ -127,10 +127,7 @@ pub(crate) fn each_signature<'a>(
 ) -> Result<(), JsonError> {
     read_object(signatures, |server, reader| {
         read_object_field(reader, |key_id, reader| {
-            let signature = match reader.string_field()? {
-                Field::Is(signature) => decode_base64(&signature.text()),
-                Field::Missing | Field::Malformed => None,
-            };
+            let signature = reader.string_field()?.known().and_then(|signature| decode_base64(&signature.text()));
             if key_id.text().starts_with("ed25519:") {
                 each(server, key_id, signature);
             }

@@ -301,8 +301,8 @@ impl<'a> EventOutline<'a> {
                 "state_key" => found.state_key.put(reader.string_field()?),
                 "type" => found.event_type.put(reader.string_field()?),
                 "content" => found.content.put(object(reader)?),
-                "auth_events" => found.auth_events.put(strings(reader)?),
-                "prev_events" => found.prev_events.put(strings(reader)?),
+                "auth_events" => found.auth_events.put(reader.list_field(Reader::string_field)?),
+                "prev_events" => found.prev_events.put(reader.list_field(Reader::string_field)?),
                 "depth" => found.depth.put(reader.integer_field()?),
                 _ => reader.skip_value()?,
             }
@@ -321,22 +321,6 @@ fn object<'a>(reader: &mut Reader<'a>) -> Result<Field<&'a str>, JsonError> {
     let is_object = reader.kind()? == Kind::Object;
     let text = reader.skip()?;
     Ok(if is_object { Field::Is(text) } else { Field::Malformed })
-}
-
-/// A list of strings.
-fn strings<'a>(reader: &mut Reader<'a>) -> Result<Field<Vec<Str<'a>>>, JsonError> {
-    if reader.kind()? != Kind::Array {
-        return reader.skip().map(|_| Field::Malformed);
-    }
-    let mut strings = Field::Is(Vec::new());
-    reader.array(|reader| {
-        match (&mut strings, reader.string_field()?) {
-            (Field::Is(strings), Field::Is(string)) => strings.push(string),
-            (strings, _) => *strings = Field::Malformed,
-        }
-        Ok(())
-    })?;
-    Ok(strings)
 }
 
 /// Event IDs as all versions that have knocking write them, each once.

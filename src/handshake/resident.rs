@@ -15,7 +15,7 @@
 use super::proposed::{Details, ProposedEvent};
 pub use super::refusal::{JudgedBy, Mismatch, Refusal};
 use super::template::{PrevEvent, Template, TemplateError};
-use crate::auth::{Authorized, may, server_is_allowed};
+use crate::auth::{may, server_is_allowed};
 use crate::event::{MAX_EVENT_BYTES, Membership, Proposal, Sign, SignError, SignedEvent, sign_event};
 use crate::id::{RoomId, ServerName, UserId};
 use crate::room_version::RoomVersion;
@@ -212,17 +212,14 @@ pub struct Allowed<'q, 'r, S: ?Sized> {
 impl<'q, 'r, S: RoomState + ?Sized> Allowed<'q, 'r, S> {
     fn check(user_id: UserId<'q>, membership: Membership, room: ResidentRoom<'r, S>) -> Result<Self, Refusal> {
         let allowed = Self { user_id, membership, room };
-        allowed.authorize(&allowed.proposal())?;
-        Ok(allowed)
+        match may(room.version, &allowed.proposal(), room.state) {
+            Ok(_) => Ok(allowed),
+            Err(rejection) => Err(Refusal::Rejected { judged_by: JudgedBy::CurrentState, rejection }),
+        }
     }
 
     fn proposal(&self) -> Proposal<'q> {
         Proposal::of_oneself(self.user_id.as_str(), self.membership)
-    }
-
-    fn authorize<'p>(&self, proposal: &'p Proposal<'p>) -> Result<Authorized<'p, Proposal<'p>>, Refusal> {
-        may(self.room.version, proposal, self.room.state)
-            .map_err(|rejection| Refusal::Rejected { judged_by: JudgedBy::CurrentState, rejection })
     }
 
     /// Who asks.
@@ -253,9 +250,8 @@ impl<S: RoomState + ?Sized> Admitted<'_, '_, S> {
     /// [`TemplateError`]: the host gave too little.
     pub fn template(&self, prev_events: &[PrevEvent<'_>], now: u64) -> Result<Template, TemplateError> {
         let Self(allowed) = self;
-        let proposal = allowed.proposal();
-        let authorized = may(allowed.room.version, &proposal, allowed.room.state)?;
-        Template::of(authorized, allowed.room.room_id, allowed.room.state, prev_events, now)
+        let ResidentRoom { room_id, version, state, .. } = allowed.room;
+        Template::of(version, &allowed.proposal(), room_id, state, prev_events, now)
     }
 
     /// Makes and signs the event itself, for a user of this very server: a local knock, or the leave that takes it back. The rules and

@@ -101,7 +101,7 @@ use crate::event::content::{CREATE, MEMBER, read_object};
 use crate::event::{Event, FormattedPdu, Keys, Membership, NoVerifier, Pdu, VerifiedPdu, Verify, WholePdu};
 use crate::id::{ServerName, UserId};
 use crate::json::Field;
-use crate::state::{FromFn, RoomState};
+use crate::state::RoomState;
 
 mod sealed {
     pub trait Sealed {}
@@ -153,12 +153,7 @@ impl<'q> SendKnock<'q> {
         self,
         room: Option<&ResidentRoom<'r, S>>,
     ) -> Result<Received<'q, 'r, Knock, S>, Refusal> {
-        let room = room.ok_or(Refusal::UnknownRoom)?;
-        room.check(self.origin)?;
-        if !room.version.rules().knocking {
-            return Err(Refusal::NoKnocking(room.version));
-        }
-        Received::check(self.event_id, self.origin, self.body, *room)
+        Received::check(self.event_id, self.origin, self.body, room)
     }
 }
 
@@ -183,9 +178,7 @@ impl<'q> SendLeave<'q> {
         self,
         room: Option<&ResidentRoom<'r, S>>,
     ) -> Result<Received<'q, 'r, Leave, S>, Refusal> {
-        let room = room.ok_or(Refusal::UnknownRoom)?;
-        room.check(self.origin)?;
-        Received::check(self.event_id, self.origin, self.body, *room)
+        Received::check(self.event_id, self.origin, self.body, room)
     }
 }
 
@@ -219,8 +212,14 @@ impl<'q, 'r, C: Change, S: RoomState + ?Sized> Received<'q, 'r, C, S> {
         event_id: &str,
         origin: ServerName<'q>,
         body: &'q str,
-        room: ResidentRoom<'r, S>,
+        room: Option<&ResidentRoom<'r, S>>,
     ) -> Result<Self, Refusal> {
+        let room = *room.ok_or(Refusal::UnknownRoom)?;
+        room.check(origin)?;
+        let is_knock = C::MEMBERSHIP == Membership::Knock;
+        if is_knock && !room.version.rules().knocking {
+            return Err(Refusal::NoKnocking(room.version));
+        }
         let formatted = Pdu::parse(body)?.check_format(room.version)?;
         let event = formatted.pdu();
         if event.room_id() != Some(room.room_id.as_str()) {
@@ -243,7 +242,7 @@ impl<'q, 'r, C: Change, S: RoomState + ?Sized> Received<'q, 'r, C, S> {
         if formatted.event_id() != event_id {
             return Err(Mismatch::EventId.into());
         }
-        if C::MEMBERSHIP == Membership::Knock && !matches!(content.authorizing_user, Field::Missing) {
+        if is_knock && !matches!(content.authorizing_user, Field::Missing) {
             return Err(Mismatch::AuthorizingUser.into());
         }
         Ok(Self { formatted, origin, room, change: PhantomData })
@@ -348,11 +347,9 @@ impl<'q, 'r, C: Change, S: RoomState + ?Sized> Verified<'q, 'r, C, S> {
             None => Refusal::UnknownAuthEvents,
         })?;
 
-        let by_auth_events = FromFn(|event_type: &str, state_key: &str| -> Option<&dyn Event> {
-            let is_it = |event: &dyn Event| event.event_type() == event_type && event.state_key() == Some(state_key);
-            let named = auth_events.iter().map(|named| -> &dyn Event { &named.event });
-            named.chain(create.as_ref().map(|create| -> &dyn Event { create })).find(|event| is_it(*event))
-        });
+        let named = auth_events.iter().map(|named| -> &dyn Event { &named.event });
+        let by_auth_events: Vec<&dyn Event> =
+            named.chain(create.as_ref().map(|create| -> &dyn Event { create })).collect();
         authorize(version, event, &by_auth_events, &NoVerifier).map_err(refused(JudgedBy::AuthEvents))?;
         authorize(version, event, before, &NoVerifier).map_err(refused(JudgedBy::StateBefore))?;
         authorize(version, event, self.room.state, &NoVerifier).map_err(refused(JudgedBy::CurrentState))?;

@@ -7,7 +7,7 @@
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
-use crate::auth::{Authorized, Rejection, Selection, may};
+use crate::auth::{Rejection, Selection, may};
 use crate::event::{Event, Membership, Proposal};
 use crate::id::{EventId, RoomId, UserId};
 use crate::json::{push_string, push_strings};
@@ -115,28 +115,30 @@ impl Template {
         now: u64,
     ) -> Result<Self, TemplateError> {
         let knock = Proposal::of_oneself(user_id.as_str(), Membership::Knock);
-        Self::of(may(version, &knock, state)?, room_id, state, prev_events, now)
+        may(version, &knock, state)?;
+        Self::of(version, &knock, room_id, state, prev_events, now)
     }
 
-    /// Makes a template of a change that was authorized by this state.
+    /// Makes a template of a change that this state allows: that has been asked before.
     pub(super) fn of(
-        allowed: Authorized<'_, Proposal<'_>>,
+        version: RoomVersion,
+        allowed: &Proposal<'_>,
         room_id: RoomId<'_>,
         state: &(impl RoomState + ?Sized),
         prev_events: &[PrevEvent<'_>],
         now: u64,
     ) -> Result<Self, TemplateError> {
-        if allowed.version().rules().event_ids == EventIdFormat::InBody {
-            return Err(TemplateError::OldEventFormat(allowed.version()));
+        if version.rules().event_ids == EventIdFormat::InBody {
+            return Err(TemplateError::OldEventFormat(version));
         }
         let prev_events = deepest(prev_events);
         let depth = prev_events.iter().map(|event| event.depth).max().ok_or(TemplateError::NoPrevEvents)?;
         Ok(Self {
-            version: allowed.version(),
-            membership: allowed.membership(),
+            version,
+            membership: allowed.membership,
             room_id: room_id.as_str().to_owned(),
-            user_id: allowed.event().target.to_owned(),
-            auth_events: auth_events(&Selection::of(allowed.version(), allowed.event()), state)?,
+            user_id: allowed.target.to_owned(),
+            auth_events: auth_events(&Selection::of(version, allowed), state)?,
             prev_events: prev_events.iter().map(|event| event.event_id.as_str().to_owned()).collect(),
             depth: depth.saturating_add(1).min(MAX_DEPTH),
             origin_server_ts: now.min(MAX_DEPTH),

@@ -1,7 +1,5 @@
 //! The walk over a JSON text.
 
-use std::str::FromStr;
-
 use super::string::unescape;
 use super::{JsonError, JsonErrorKind, MAX_DEPTH, Str};
 
@@ -15,45 +13,6 @@ pub(crate) enum Kind {
     True,
     False,
     Null,
-}
-
-/// A property of an object, as far as a rule is concerned.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) enum Field<T> {
-    /// There is no such property.
-    #[default]
-    Missing,
-    /// It is there, and is of the wrong kind, has an impossible value or stands twice.
-    Malformed,
-    /// It is there once, and has this value.
-    Is(T),
-}
-
-impl<T> Field<T> {
-    /// Takes what was read; a second value for the same property makes it malformed.
-    pub(crate) fn put(&mut self, read: Self) {
-        *self = match self {
-            Self::Missing => read,
-            Self::Malformed | Self::Is(_) => Self::Malformed,
-        };
-    }
-
-    /// The value if the property is there, or this error if it is malformed.
-    pub(crate) fn optional<E>(self, malformed: E) -> Result<Option<T>, E> {
-        match self {
-            Self::Missing => Ok(None),
-            Self::Malformed => Err(malformed),
-            Self::Is(value) => Ok(Some(value)),
-        }
-    }
-
-    pub(crate) fn map<U>(self, to: impl FnOnce(T) -> U) -> Field<U> {
-        match self {
-            Self::Missing => Field::Missing,
-            Self::Malformed => Field::Malformed,
-            Self::Is(value) => Field::Is(to(value)),
-        }
-    }
 }
 
 /// A number as it was written.
@@ -302,23 +261,6 @@ impl<'a> Reader<'a> {
             Kind::False => self.literal("false"),
             Kind::Null => self.literal("null"),
         }
-    }
-
-    /// Reads a string, or reads over something else that is malformed where a string should be.
-    pub(crate) fn string_field(&mut self) -> Result<Field<Str<'a>>, JsonError> {
-        if self.kind()? == Kind::String {
-            return self.string().map(Field::Is);
-        }
-        self.skip().map(|_| Field::Malformed)
-    }
-
-    /// Reads a number that is written as an integer of this type (`-0` is one too, where the dialect has it), or reads over
-    /// something else that is malformed where one should be.
-    pub(crate) fn integer_field<T: FromStr>(&mut self) -> Result<Field<T>, JsonError> {
-        if self.kind()? == Kind::Number {
-            return Ok(self.number()?.text().parse().map_or(Field::Malformed, Field::Is));
-        }
-        self.skip().map(|_| Field::Malformed)
     }
 
     /// Whether the text ends here.

@@ -75,10 +75,10 @@ impl<'e> Member<'e> {
         let Field::Is(membership) = membership else { return Err(Malformed::Event) };
         Ok(Self {
             membership,
-            displayname: string(displayname),
-            avatar_url: string(avatar_url),
-            reason: string(reason),
-            authorizing_user: string(authorizing_user),
+            displayname: displayname.known(),
+            avatar_url: avatar_url.known(),
+            reason: reason.known(),
+            authorizing_user: authorizing_user.known(),
             third_party_invite: third_party_invite == Field::Is(Kind::Object),
         })
     }
@@ -134,13 +134,6 @@ impl<'e> Member<'e> {
 
     pub(super) fn same_reason(&self, other: &Self) -> bool {
         self.reason == other.reason
-    }
-}
-
-fn string(field: Field<Str<'_>>) -> Option<Str<'_>> {
-    match field {
-        Field::Is(text) => Some(text),
-        Field::Missing | Field::Malformed => None,
     }
 }
 

@@ -36,10 +36,7 @@ pub(super) fn knocker(version: RoomVersion, text: &str) -> Option<Knocker> {
         return None;
     }
     let member = Member::read(content).ok().filter(|member| member.membership() == Some(Membership::Knock))?;
-    let time = match origin_server_ts {
-        Field::Is(time) => time,
-        Field::Missing | Field::Malformed => 0,
-    };
+    let time = origin_server_ts.known().unwrap_or(0);
     // Only knocks come this far, so what follows may allocate.
     let event_id = match noted_id {
         Field::Is(noted) => noted.text().into_owned(),
