@@ -42,7 +42,7 @@ done
 # One run goes over 1,000 texts.
 echo "instructions stripped/raw_texts $(instructions stripped/raw_texts ours 20) $(instructions stripped/raw_texts peer 20)"
 for name in 'auth/knock/plain, content with a membership only' 'auth/knock/compiled, content with a membership only' \
-    'auth/knock/plain, our look-up for both' 'stripped/lookup, from events read before'; do
+    'auth/knock/plain, our look-up for both' 'stripped/lookup, from texts'; do
     echo "# $name: $(instructions "$name" ours 1000) $(instructions "$name" peer 300)"
 done
 "$allocations"

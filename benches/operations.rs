@@ -100,7 +100,7 @@ pub(crate) const VARIANTS: [Named; 5] = [
         name: "auth/knock/plain, our look-up for both",
         make: |size| decision::plain_with_one_look_up("knock", size.members, 5),
     },
-    Named { name: "stripped/lookup, from events read before", make: |_| stripped::lookup_of_events() },
+    Named { name: "stripped/lookup, from texts", make: |_| stripped::lookup_of_texts() },
     Named {
         name: "stripped/raw_texts, unsigned behind the type",
         make: |size| stripped::raw_texts(size.texts, Form::Unsigned),

@@ -40,7 +40,8 @@ pub trait Event {
     /// The `sender`, a user ID.
     fn sender(&self) -> &str;
 
-    /// The `content`, a JSON text.
+    /// The `content`, a JSON text. Decisions make do with any text; [what a client is shown](crate::stripped_state::for_client) has
+    /// it as it is, so that it has to be well-formed there, as that of a [`Pdu`] is.
     fn content(&self) -> &str;
 
     /// The `room_id`; none in the create event of a version 12 room.

@@ -121,7 +121,7 @@ pub struct StateMap<E> {
 
 /// foldhash, seeded at random: user IDs are other people's choice, and a hash that they cannot see is none that they can aim at. It takes
 /// a fifth of the time of the standard one, which is most of what a look-up takes.
-type ByKey<V> = HashMap<Box<str>, V, RandomState>;
+pub(crate) type ByKey<V> = HashMap<Box<str>, V, RandomState>;
 
 const PLACES: usize = 8;
 

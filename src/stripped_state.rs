@@ -33,13 +33,14 @@
 //! # Ok::<(), matrix_knock::event::PduError>(())
 //! ```
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use crate::event::{Event, Pdu, PduError, content};
 use crate::id::UserId;
-use crate::json::{CanonicalDialect, canonical, push_string};
+use crate::json::{CanonicalDialect, Kind, Reader, Str, canonical, push_string};
 use crate::state::RoomState;
 
 /// The types of the events that tell what a room is, each with an empty state key, in the order in which they are given.
@@ -107,92 +108,135 @@ fn may_be_chosen(text: &str) -> bool {
 
 /// The same for a client: four keys each. The member event of the user who asks comes last, if the state has one.
 ///
-/// An event whose content is no JSON object is left out: there is nothing that could be shown.
+/// The contents are passed on as they are, and not read again: the state is the host's own, and its texts are well-formed. An event
+/// whose content is no object is left out: there is nothing that could be shown.
 pub fn for_client<S: RoomState + ?Sized>(state: &S, user: UserId<'_>) -> Vec<StrippedEvent> {
-    let own = state.event(content::MEMBER, user.as_str());
+    let places = TYPES.into_iter().map(|event_type| (event_type, "")).chain([(content::MEMBER, user.as_str())]);
     let mut shown = Vec::with_capacity(TYPES.len().saturating_add(1));
-    shown.extend(events(state).chain(own).filter_map(|event| StrippedEvent::of(&event)));
+    for (event_type, state_key) in places {
+        let event = state.event(event_type, state_key);
+        shown.extend(event.and_then(|event| StrippedEvent::with_content(&event, event.content())));
+    }
     shown
 }
 
 /// An event as a client is shown it: `type`, `state_key`, `sender`, `content`, and nothing else.
 ///
-/// `Display` writes it as canonical JSON.
+/// `Display` writes it as JSON, the keys in the order of canonical JSON; serde stores that text.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct StrippedEvent {
-    event_type: String,
-    state_key: String,
-    sender: String,
-    content: String,
+    text: String,
+    /// Where in the text the values end.
+    content: usize,
+    sender: usize,
+    state_key: usize,
 }
 
+const CONTENT: &str = r#"{"content":"#;
+const SENDER: &str = r#","sender":"#;
+const STATE_KEY: &str = r#","state_key":"#;
+const TYPE: &str = r#","type":"#;
+const END: &str = "}";
+
 impl StrippedEvent {
-    /// Prunes a state event. None if it has no state key, or its content is no JSON object.
+    /// Prunes a state event, its content in canonical form. None if it has no state key, or its content is no JSON object.
     #[must_use]
     pub fn of(event: &impl Event) -> Option<Self> {
         // The lenient dialect: whether numbers are allowed in there was decided when the event came in.
         let content = canonical(event.content(), CanonicalDialect::Lenient).ok()?;
-        Some(Self {
-            event_type: event.event_type().to_owned(),
-            state_key: event.state_key()?.to_owned(),
-            sender: event.sender().to_owned(),
-            content: Some(content).filter(|content| content.starts_with('{'))?,
-        })
+        Self::with_content(event, &content)
+    }
+
+    fn with_content(event: &impl Event, content: &str) -> Option<Self> {
+        const NAMES: usize = CONTENT.len() + SENDER.len() + STATE_KEY.len() + TYPE.len() + END.len();
+        const QUOTES: usize = 6;
+        let (sender, state_key, event_type) = (event.sender(), event.state_key()?, event.event_type());
+        Reader::new(content).kind().ok().filter(|kind| *kind == Kind::Object)?;
+        // Escapes, should there be any, take more.
+        let bytes = [content, sender, state_key, event_type].into_iter().map(str::len);
+        let mut text = String::with_capacity(bytes.fold(NAMES + QUOTES, usize::saturating_add));
+        text.push_str(CONTENT);
+        text.push_str(content);
+        let content = text.len();
+        let mut push = |name, value| {
+            text.push_str(name);
+            push_string(&mut text, value);
+            text.len()
+        };
+        let (sender, state_key) = (push(SENDER, sender), push(STATE_KEY, state_key));
+        push(TYPE, event_type);
+        text.push_str(END);
+        Some(Self { text, content, sender, state_key })
+    }
+
+    /// The event as JSON.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
     }
 
     /// The `type`.
     #[must_use]
-    pub fn event_type(&self) -> &str {
-        &self.event_type
+    pub fn event_type(&self) -> Cow<'_, str> {
+        self.value(self.state_key, TYPE, self.text.len().saturating_sub(END.len()))
     }
 
     /// The `state_key`.
     #[must_use]
-    pub fn state_key(&self) -> &str {
-        &self.state_key
+    pub fn state_key(&self) -> Cow<'_, str> {
+        self.value(self.sender, STATE_KEY, self.state_key)
     }
 
     /// The `sender`.
     #[must_use]
-    pub fn sender(&self) -> &str {
-        &self.sender
+    pub fn sender(&self) -> Cow<'_, str> {
+        self.value(self.content, SENDER, self.sender)
     }
 
-    /// The `content`, a JSON object in canonical form.
+    /// The `content`, a JSON object.
     #[must_use]
     pub fn content(&self) -> &str {
-        &self.content
+        self.text.get(CONTENT.len()..self.content).unwrap_or_default()
+    }
+
+    /// The string behind this name, which was written there.
+    fn value(&self, name_from: usize, name: &str, to: usize) -> Cow<'_, str> {
+        let quoted = self.text.get(name_from.saturating_add(name.len())..to).unwrap_or_default();
+        Reader::new(quoted).string().map(Str::text).unwrap_or_default()
     }
 }
 
 impl fmt::Display for StrippedEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const NAMES: [&str; 3] = [r#","sender":"#, r#","state_key":"#, r#","type":"#];
-        let values = [&self.sender, &self.state_key, &self.event_type];
-        let bytes = values.iter().map(|value| value.len()).fold(self.content.len(), usize::saturating_add);
-        // The names and quotes take 51 bytes; escapes, should there be any, take more.
-        let mut out = String::with_capacity(bytes.saturating_add(64));
-        out.push_str(r#"{"content":"#);
-        out.push_str(&self.content);
-        for (name, value) in NAMES.into_iter().zip(values) {
-            out.push_str(name);
-            push_value(&mut out, value);
-        }
-        out.push('}');
-        f.write_str(&out)
+        f.write_str(&self.text)
     }
 }
 
-/// Appends a string with its quotes, in one piece if nothing in it has to be escaped.
-fn push_value(out: &mut String, value: &str) {
-    // All are looked at, since that takes fewer steps than stopping at the first.
-    let escapes = |found, byte| found | matches!(byte, b'"' | b'\\' | 0..=0x1F);
-    if value.bytes().fold(false, escapes) {
-        return push_string(out, value);
+impl From<StrippedEvent> for String {
+    fn from(event: StrippedEvent) -> Self {
+        event.text
     }
-    out.push('"');
-    out.push_str(value);
-    out.push('"');
+}
+
+/// Of any state event; what is not shown falls away.
+impl TryFrom<String> for StrippedEvent {
+    type Error = NotStripped;
+
+    fn try_from(text: String) -> Result<Self, NotStripped> {
+        Self::of(&Pdu::parse_stored(&text)?).ok_or(NotStripped::NotState)
+    }
+}
+
+/// A text that is no stripped event.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotStripped {
+    /// It is no event.
+    #[error(transparent)]
+    Pdu(#[from] PduError),
+    /// It has no state key, or the content has a key twice.
+    #[error("not a state event with a content in canonical JSON")]
+    NotState,
 }
 
 #[cfg(test)]
@@ -225,7 +269,7 @@ mod tests {
         let shown: Vec<_> = for_client(&state, user).iter().map(ToString::to_string).collect();
         let mut expected: Vec<_> = TYPES
             .iter()
-            .map(|name| format!(r#"{{"content":{{"a":[1.0],"b":1}},"sender":"@a:b","state_key":"","type":"{name}"}}"#))
+            .map(|name| format!(r#"{{"content":{{"b":1,"a":[1.0]}},"sender":"@a:b","state_key":"","type":"{name}"}}"#))
             .collect();
         expected.push(
             r#"{"content":{"membership":"knock"},"sender":"@a:b","state_key":"@a:b","type":"m.room.member"}"#
@@ -276,9 +320,24 @@ mod tests {
     fn the_four_values() {
         let text = event("m.room.name", "", r#"{ "name" : "\"x\"\n" }"#);
         let stripped = StrippedEvent::of(&Pdu::parse(&text).unwrap()).unwrap();
-        assert_eq!(
-            (stripped.event_type(), stripped.state_key(), stripped.sender(), stripped.content()),
-            ("m.room.name", "", "@a:b", r#"{"name":"\"x\"\n"}"#)
-        );
+        let values = |event: &StrippedEvent| {
+            [&*event.event_type(), &*event.state_key(), &*event.sender(), event.content()].map(str::to_owned)
+        };
+        assert_eq!(values(&stripped), ["m.room.name", "", "@a:b", r#"{"name":"\"x\"\n"}"#]);
+
+        let text = r#"{"type":"t\"\u0020","state_key":"\n","sender":"\\","content":{}}"#;
+        let escaped = StrippedEvent::of(&Pdu::parse(text).unwrap()).unwrap();
+        assert_eq!(values(&escaped), ["t\" ", "\n", "\\", "{}"]);
+        assert_eq!(escaped.text(), r#"{"content":{},"sender":"\\","state_key":"\n","type":"t\" "}"#);
+        for event in [stripped, escaped] {
+            let text = String::from(event.clone());
+            assert_eq!(text, event.to_string());
+            assert_eq!(StrippedEvent::try_from(text), Ok(event));
+        }
+        let refused = |text: &str| StrippedEvent::try_from(text.to_owned());
+        assert_eq!(refused("[]"), Err(NotStripped::Pdu(PduError::NotAnObject)));
+        assert_eq!(refused(r#"{"type":"t","sender":"","content":{}}"#), Err(NotStripped::NotState));
+        let twice = r#"{"type":"t","state_key":"","sender":"","content":{"a":1,"a":2}}"#;
+        assert_eq!(refused(twice), Err(NotStripped::NotState));
     }
 }

@@ -148,10 +148,10 @@ impl KnockedRoom {
     pub fn new(state: Vec<StrippedEvent>, user: UserId<'_>) -> Self {
         let mut by_place = BTreeMap::new();
         for event in state {
-            by_place.insert((event.event_type().to_owned(), event.state_key().to_owned()), event);
+            by_place.insert((event.event_type().into_owned(), event.state_key().into_owned()), event);
         }
         let mut state: Vec<StrippedEvent> = by_place.into_values().collect();
-        let rank = |event: &StrippedEvent| match (event.event_type(), event.state_key()) {
+        let rank = |event: &StrippedEvent| match (&*event.event_type(), &*event.state_key()) {
             (CREATE, "") => 0,
             (MEMBER, key) if key == user.as_str() => 2,
             _ => 1,
@@ -197,7 +197,7 @@ impl KnockedRoom {
     }
 
     fn events(&self) -> String {
-        self.state.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+        self.state.iter().map(StrippedEvent::text).collect::<Vec<_>>().join(",")
     }
 }
 
@@ -311,7 +311,7 @@ impl ReadRoom {
         let mut seen = BTreeSet::new();
         let mut room = Self::default();
         for event in events(state)?.into_iter().filter_map(|text| StrippedEvent::of(&Pdu::parse_stored(text).ok()?)) {
-            if seen.insert((event.event_type().to_owned(), event.state_key().to_owned())) {
+            if seen.insert((event.event_type().into_owned(), event.state_key().into_owned())) {
                 room.state.push(event);
             }
         }

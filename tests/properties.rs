@@ -26,7 +26,7 @@ use matrix_knock::handshake::template::{PrevEvent, Template, TemplateError};
 use matrix_knock::id::{EventId, IdError, MAX_ID_BYTES, RoomAlias, RoomId, ServerName, UserId};
 use matrix_knock::json::{CanonicalDialect, JsonError, canonical};
 use matrix_knock::state::RoomState;
-use matrix_knock::stripped_state::{TYPES, for_client};
+use matrix_knock::stripped_state::{StrippedEvent, TYPES, for_client};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -100,10 +100,17 @@ fn through_everything<E: Event + ?Sized>(event: &E, state: &[Host]) -> Result<()
         let Ok(user) = UserId::parse(event.sender()) else { continue };
         template(version, user, state)?;
     }
+    for stripped in state.iter().filter_map(StrippedEvent::of) {
+        prop_assert_eq!(canonical(stripped.text(), CanonicalDialect::Lenient), Ok(stripped.to_string()));
+    }
     let Ok(user) = UserId::parse(event.sender()) else { return Ok(()) };
     for stripped in for_client(state, user) {
-        let text = stripped.to_string();
-        prop_assert_eq!(canonical(&text, CanonicalDialect::Lenient), Ok(text));
+        let parts = (stripped.event_type(), stripped.state_key(), stripped.sender(), stripped.content());
+        let is_it = |event: &Host| {
+            let state_key = event.state_key.as_deref().unwrap_or_default();
+            parts == (event.event_type.as_str().into(), state_key.into(), event.sender.as_str().into(), event.content())
+        };
+        prop_assert!(state.iter().any(is_it), "{}", stripped);
     }
     Ok(())
 }

@@ -1,7 +1,5 @@
 //! A room whose create event, join rules and power levels are read once, for many decisions.
 
-use std::collections::HashMap;
-
 use super::facts::{Facts, StateFacts, same_domain};
 use super::power_levels::Powers;
 use super::{AuthorizeError, Authorized, Rejection, check_type, member};
@@ -12,7 +10,7 @@ use crate::event::{Event, Malformed, Membership, NoVerifier, Proposal, Verify, c
 use crate::id::domain;
 use crate::json::Field;
 use crate::room_version::RoomVersion;
-use crate::state::RoomState;
+use crate::state::{ByKey, RoomState};
 
 /// A room ready to decide on many membership events: it has read what does not change between them.
 ///
@@ -49,7 +47,7 @@ pub struct CompiledRoom {
     privileged: Vec<Box<str>>,
     join_rule: Result<JoinRule, Malformed>,
     named: Result<NamedLevels, Malformed>,
-    users: HashMap<Box<str>, Field<i64>>,
+    users: ByKey<Field<i64>>,
 }
 
 impl CompiledRoom {
@@ -77,7 +75,7 @@ impl CompiledRoom {
             additional_creators(create.content(), |creator| privileged.push(creator.text().into()));
             privileged.sort_unstable();
         }
-        let mut users = HashMap::<Box<str>, Field<i64>>::new();
+        let mut users = ByKey::<Field<i64>>::default();
         let named = match state.event(content::POWER_LEVELS, "") {
             Some(event) => read(
                 event.content(),
@@ -192,8 +190,9 @@ impl Facts for CompiledRoom {
         self.join_rule
     }
 
-    fn powers(&self, users: [&str; 2]) -> Powers {
-        let own = users.map(|user| self.users.get(user).copied().unwrap_or_default());
-        Powers::new(self.named, own, users.map(|user| self.is_privileged(user)))
+    fn powers(&self, [sender, target]: [&str; 2]) -> Powers {
+        let own = |user| self.users.get(user).copied().unwrap_or_default();
+        let creators = [self.is_privileged(sender), self.is_privileged(target)];
+        Powers::new(self.named, [own(sender), own(target)], creators)
     }
 }

@@ -11,7 +11,7 @@ pub(super) fn reason_of(body: &[u8]) -> Result<Option<String>, RequestError> {
     let text = std::str::from_utf8(body).map_err(|_| RequestError::NotUtf8)?;
     let mut reader = Reader::new(text);
     if reader.kind()? != Kind::Object {
-        reader.skip()?;
+        reader.skip_value()?;
         reader.end()?;
         return Err(RequestError::NotAnObject);
     }

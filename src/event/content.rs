@@ -54,5 +54,5 @@ pub(crate) fn read_object_field<'a>(
     if reader.kind()? == Kind::Object {
         return reader.object(member).map(|()| true);
     }
-    reader.skip().map(|_| false)
+    reader.skip_value().map(|()| false)
 }

@@ -291,7 +291,7 @@ fn references<'a>(reader: &mut Reader<'a>, version: RoomVersion) -> Result<Field
 /// A list of an ID and an object of hashes, and of nothing else.
 fn pair<'a>(reader: &mut Reader<'a>) -> Result<Field<Str<'a>>, JsonError> {
     if reader.kind()? != Kind::Array {
-        return reader.skip().map(|_| Field::Malformed);
+        return reader.skip_value().map(|()| Field::Malformed);
     }
     let mut id = Field::Missing;
     let mut hashes = Field::Missing;
@@ -345,6 +345,6 @@ fn is_object(reader: &mut Reader<'_>) -> Result<Field<()>, JsonError> {
 
 fn object(reader: &mut Reader<'_>) -> Result<Field<()>, JsonError> {
     let found = is_object(reader)?;
-    reader.skip()?;
+    reader.skip_value()?;
     Ok(found)
 }

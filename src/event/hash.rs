@@ -85,7 +85,7 @@ pub fn without_event_id(version: RoomVersion, text: &str) -> Result<String, Json
         let value = reader.skip()?;
         if !key.is("event_id") {
             out.push(if out.is_empty() { '{' } else { ',' });
-            out.push_str(key.quoted());
+            key.push_as_written(&mut out);
             out.push(':');
             out.push_str(value);
         }

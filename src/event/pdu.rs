@@ -287,7 +287,7 @@ fn required<T>(name: &'static str, field: Field<T>) -> Result<T, PduError> {
 /// The event ID in `prev_events` if there is exactly one. In versions 1 and 2 an entry is a pair of the ID and hashes.
 fn sole_prev_event<'a>(reader: &mut Reader<'a>) -> Result<Field<Option<Str<'a>>>, JsonError> {
     if reader.kind()? != Kind::Array {
-        return reader.skip().map(|_| Field::Malformed);
+        return reader.skip_value().map(|()| Field::Malformed);
     }
     let mut sole = None;
     let mut count = 0_usize;

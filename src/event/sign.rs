@@ -255,7 +255,7 @@ impl Found {
                 () if key.is("hashes") => found.sha256 = read_sha256(reader)?,
                 () => {
                     found.has_event_id |= key.is("event_id");
-                    reader.skip()?;
+                    reader.skip_value()?;
                 }
             }
             Ok(())

@@ -6,6 +6,7 @@ use std::cmp::Ordering;
 use std::ops::Range;
 
 use super::filter::{Everything, Filter, Member};
+use super::reader::is_plain;
 use super::{JsonError, JsonErrorKind, Kind, Number, Reader, Str};
 use crate::room_version::RoomVersion;
 
@@ -184,20 +185,21 @@ impl<'a> Canonical<'a> {
 
 /// Appends a string that was read, with its quotes.
 fn push_str(out: &mut String, string: Str<'_>) {
-    match string.plain_quoted() {
-        Some(quoted) => out.push_str(quoted),
-        None => {
-            out.push('"');
-            string.chars().for_each(|character| push_char(out, character));
-            out.push('"');
-        }
+    out.push('"');
+    match string.plain() {
+        Some(plain) => out.push_str(plain),
+        None => string.chars().for_each(|character| push_char(out, character)),
     }
+    out.push('"');
 }
 
 /// Appends a string with its quotes.
 pub(crate) fn push_string(out: &mut String, text: &str) {
     out.push('"');
-    text.chars().for_each(|character| push_char(out, character));
+    match is_plain(text) {
+        true => out.push_str(text),
+        false => text.chars().for_each(|character| push_char(out, character)),
+    }
     out.push('"');
 }
 
@@ -350,7 +352,7 @@ impl<'a> Writer<'a> {
                 }
                 Member::Empty => {
                     self.key(key);
-                    reader.skip()?;
+                    reader.skip_value()?;
                     self.out.push_str("{}");
                 }
                 Member::Omit => return reader.skip_value(),

@@ -19,6 +19,7 @@ pub(crate) enum Field<T> {
 
 impl<T> Field<T> {
     /// Takes what was read; a second value for the same property makes it malformed.
+    #[inline]
     pub(crate) fn put(&mut self, read: Self) {
         *self = match self {
             Self::Missing => read,
@@ -43,6 +44,7 @@ impl<T> Field<T> {
         }
     }
 
+    #[inline]
     pub(crate) fn map<U>(self, to: impl FnOnce(T) -> U) -> Field<U> {
         match self {
             Self::Missing => Field::Missing,
@@ -55,10 +57,13 @@ impl<T> Field<T> {
 impl<'a> Reader<'a> {
     /// Reads a string, or reads over something else that is malformed where a string should be.
     pub(crate) fn string_field(&mut self) -> Result<Field<Str<'a>>, JsonError> {
+        if let Some(plain) = self.plain_string() {
+            return Ok(Field::Is(plain));
+        }
         if self.kind()? == Kind::String {
             return self.string().map(Field::Is);
         }
-        self.skip().map(|_| Field::Malformed)
+        self.skip_value().map(|()| Field::Malformed)
     }
 
     /// Reads a list of what `entry` reads, or reads over something else. Malformed is also a list with an entry that is.
@@ -86,6 +91,6 @@ impl<'a> Reader<'a> {
         if self.kind()? == Kind::Number {
             return Ok(self.number()?.text().parse().map_or(Field::Malformed, Field::Is));
         }
-        self.skip().map(|_| Field::Malformed)
+        self.skip_value().map(|()| Field::Malformed)
     }
 }

@@ -73,69 +73,89 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads an object: `member` gets each key and must read exactly the value behind it.
+    #[inline]
     pub(crate) fn object(
         &mut self,
         mut member: impl FnMut(Str<'a>, &mut Self) -> Result<(), JsonError>,
     ) -> Result<(), JsonError> {
-        self.items(b'{', b'}', |reader| {
-            reader.space();
-            let key = reader.string()?;
-            reader.space();
-            reader.expect(b':')?;
-            member(key, reader)
-        })
+        self.open(b'{')?;
+        let mut goes_on = !self.closes(b'}');
+        while goes_on {
+            let key = self.string()?;
+            if !self.eat(b':') {
+                self.space();
+                self.expect(b':')?;
+            }
+            member(key, self)?;
+            goes_on = self.goes_on(b'}')?;
+        }
+        self.depth -= 1;
+        Ok(())
     }
 
     /// Reads an array: `element` must read exactly one value.
-    pub(crate) fn array(&mut self, element: impl FnMut(&mut Self) -> Result<(), JsonError>) -> Result<(), JsonError> {
-        self.items(b'[', b']', element)
+    #[inline]
+    pub(crate) fn array(
+        &mut self,
+        mut element: impl FnMut(&mut Self) -> Result<(), JsonError>,
+    ) -> Result<(), JsonError> {
+        self.open(b'[')?;
+        let mut goes_on = !self.closes(b']');
+        while goes_on {
+            element(self)?;
+            goes_on = self.goes_on(b']')?;
+        }
+        self.depth -= 1;
+        Ok(())
     }
 
-    fn items(
-        &mut self,
-        open: u8,
-        close: u8,
-        mut item: impl FnMut(&mut Self) -> Result<(), JsonError>,
-    ) -> Result<(), JsonError> {
+    fn open(&mut self, bracket: u8) -> Result<(), JsonError> {
         self.space();
-        self.expect(open)?;
+        self.expect(bracket)?;
         if self.depth >= MAX_DEPTH {
             return Err(self.error(JsonErrorKind::TooDeep));
         }
         self.depth += 1;
-        self.space();
-        if !self.eat(close) {
-            loop {
-                item(self)?;
-                self.space();
-                if self.eat(b',') {
-                    continue;
-                }
-                self.expect(close)?;
-                break;
-            }
-        }
-        self.depth -= 1;
         Ok(())
+    }
+
+    /// Whether an object or array that was just opened has nothing in it.
+    fn closes(&mut self, bracket: u8) -> bool {
+        self.space();
+        self.eat(bracket)
+    }
+
+    /// Whether a comma comes behind an item, and not the end of the object or array.
+    fn goes_on(&mut self, bracket: u8) -> Result<bool, JsonError> {
+        if self.eat(b',') {
+            return Ok(true);
+        }
+        self.space();
+        if self.eat(b',') {
+            return Ok(true);
+        }
+        self.expect(bracket).map(|()| false)
     }
 
     /// Reads a string and checks its escapes.
     #[inline]
     pub(crate) fn string(&mut self) -> Result<Str<'a>, JsonError> {
         match self.plain_string() {
-            Some(quoted) => Ok(Str::new(quoted, false)),
+            Some(plain) => Ok(plain),
             None => self.any_string(),
         }
     }
 
     /// Reads a string that comes next, without white space before it, and has no escape: nearly all do.
-    fn plain_string(&mut self) -> Option<&'a str> {
+    #[inline(always)]
+    pub(super) fn plain_string(&mut self) -> Option<Str<'a>> {
         let inside = self.text.as_bytes().get(self.at..)?.strip_prefix(b"\"")?;
         let plain = plain_bytes(inside);
         inside.get(plain).filter(|byte| **byte == b'"')?;
-        let start = self.at;
-        self.at += plain + 2;
-        Some(self.since(start))
+        let start = self.at + 1;
+        let end = start + plain;
+        self.at = end + 1;
+        Some(Str::plain_from(self.text.get(start..end).unwrap_or_default()))
     }
 
     #[cold]
@@ -149,8 +169,9 @@ impl<'a> Reader<'a> {
             self.at += plain_bytes(rest);
             match self.peek() {
                 Some(b'"') => {
+                    let inside = self.since(start + 1);
                     self.at += 1;
-                    return Ok(Str::new(self.since(start), escaped));
+                    return Ok(if escaped { Str::escaped_from(self.since(start)) } else { Str::plain_from(inside) });
                 }
                 Some(b'\\') => {
                     escaped = true;
@@ -245,7 +266,15 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads over one value of any kind.
+    #[inline]
     pub(crate) fn skip_value(&mut self) -> Result<(), JsonError> {
+        match self.plain_string() {
+            Some(_) => Ok(()),
+            None => self.pass_any(),
+        }
+    }
+
+    fn pass_any(&mut self) -> Result<(), JsonError> {
         let kind = self.kind()?;
         self.pass(kind)
     }
@@ -307,9 +336,11 @@ impl<'a> Reader<'a> {
     /// The text from the start of this key to here, if it has no escape and nothing but the colon stands between it and this value,
     /// which was read last.
     pub(super) fn member(&self, key: Str<'a>, value: &str) -> Option<&'a str> {
-        let quoted = key.plain_quoted()?;
-        let start = self.at.checked_sub(quoted.len() + 1 + value.len())?;
-        Some(self.since(start)).filter(|member| member.starts_with(quoted))
+        let key = key.plain()?;
+        let start = self.at.checked_sub(key.len() + "\"\":".len() + value.len())?;
+        let member = self.since(start);
+        let behind = member.strip_prefix('"')?.strip_prefix(key)?;
+        behind.starts_with("\":").then_some(member)
     }
 
     /// How many bytes are not read yet.
@@ -357,7 +388,15 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
+    #[inline]
     fn space(&mut self) {
+        if self.peek().is_some_and(|byte| byte <= b' ') {
+            self.pass_space();
+        }
+    }
+
+    #[cold]
+    fn pass_space(&mut self) {
         while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.peek() {
             self.at += 1;
             self.as_written = false;
@@ -396,21 +435,25 @@ fn plain_integer(text: &[u8]) -> Option<usize> {
     (count > 0 && !is_padded && !goes_on).then(|| text.len() - digits.len() + count)
 }
 
+/// Whether nothing in the text has to be escaped in a string.
+pub(super) fn is_plain(text: &str) -> bool {
+    plain_bytes(text.as_bytes()) == text.len()
+}
+
 /// How many bytes stand before the first one that ends or interrupts a string: a quote, a backslash or a control character;
 /// all of them if there is none. Looks at eight bytes at a time.
 #[expect(clippy::arithmetic_side_effects, reason = "a length is never beyond that of a text that is in memory")]
 fn plain_bytes(bytes: &[u8]) -> usize {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const HIGH_BITS: u64 = 0x8080_8080_8080_8080;
-    // Sets the high bit of each zero byte; above the first one perhaps of others too.
-    let zeroes = |word: u64| word.wrapping_sub(ONES) & !word & HIGH_BITS;
     let mut rest = bytes;
     while let Some((eight, behind)) = rest.split_first_chunk::<8>() {
         let word = u64::from_le_bytes(*eight);
-        let quotes = zeroes(word ^ (ONES * 0x22));
-        let backslashes = zeroes(word ^ (ONES * 0x5C));
-        let controls = word.wrapping_sub(ONES * 0x20) & !word & HIGH_BITS;
-        let found = quotes | backslashes | controls;
+        // Each sets the high bit of the bytes that are meant; above the first one perhaps of others too, and of those beyond ASCII. The quote is
+        // the only one above the control characters that this bit moves below 0x21.
+        let quotes_and_controls = (word ^ (ONES * 0x02)).wrapping_sub(ONES * 0x21);
+        let backslashes = (word ^ (ONES * 0x5C)).wrapping_sub(ONES);
+        let found = (quotes_and_controls | backslashes) & !word & HIGH_BITS;
         if found != 0 {
             // The lowest bit that is set belongs to a byte that was meant.
             return bytes.len() - rest.len() + usize::try_from(found.trailing_zeros() / 8).unwrap_or(0);

@@ -6,78 +6,85 @@ use std::cmp::Ordering;
 use super::JsonErrorKind;
 
 /// A JSON string whose escapes are known to be valid.
+///
+/// What stands between the quotes, if that has no escape; else with the quotes. So the first character tells the two apart: between the
+/// quotes none stands without an escape.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Str<'a> {
-    quoted: &'a str,
-    escaped: bool,
-}
+pub(crate) struct Str<'a>(&'a str);
 
 impl<'a> Str<'a> {
-    /// `quoted` begins and ends with a quote and has only valid escapes in between, at least one if `escaped`.
-    pub(super) const fn new(quoted: &'a str, escaped: bool) -> Self {
-        Self { quoted, escaped }
+    /// What stands between the quotes has no escape.
+    #[inline]
+    pub(super) const fn plain_from(inside: &'a str) -> Self {
+        Self(inside)
     }
 
-    /// What stands between the quotes.
-    fn raw(self) -> &'a str {
-        self.quoted.get(1..self.quoted.len().saturating_sub(1)).unwrap_or_default()
+    /// `quoted` begins and ends with a quote and has only valid escapes in between, at least one.
+    pub(super) const fn escaped_from(quoted: &'a str) -> Self {
+        Self(quoted)
     }
 
-    /// The text with its quotes, as it was written.
-    pub(crate) const fn quoted(self) -> &'a str {
-        self.quoted
+    #[inline]
+    fn is_escaped(self) -> bool {
+        self.0.as_bytes().first() == Some(&b'"')
     }
 
-    /// The text with its quotes if it stands for itself.
-    pub(super) const fn plain_quoted(self) -> Option<&'a str> {
-        if self.escaped { None } else { Some(self.quoted) }
+    /// Appends the text with its quotes, as it was written.
+    pub(crate) fn push_as_written(self, out: &mut String) {
+        if self.is_escaped() {
+            return out.push_str(self.0);
+        }
+        out.push('"');
+        out.push_str(self.0);
+        out.push('"');
     }
 
     /// The text between the quotes if it stands for itself.
+    #[inline]
     pub(crate) fn plain(self) -> Option<&'a str> {
-        if self.escaped { None } else { Some(self.raw()) }
+        if self.is_escaped() { None } else { Some(self.0) }
     }
 
     /// Whether the string is this text.
+    #[inline]
     pub(crate) fn is(self, text: &str) -> bool {
-        if self.escaped { self.chars().eq(text.chars()) } else { self.bytes() == text.as_bytes() }
+        if self.is_escaped() { self.decodes_to(text) } else { self.0 == text }
+    }
+
+    #[cold]
+    fn decodes_to(self, text: &str) -> bool {
+        self.chars().eq(text.chars())
     }
 
     /// The text, borrowed if it has no escape.
+    #[inline]
     pub(crate) fn text(self) -> Cow<'a, str> {
         self.plain().map_or_else(|| Cow::Owned(self.chars().collect()), Cow::Borrowed)
     }
 
     /// The characters of the text, escapes decoded.
     pub(crate) fn chars(self) -> Unescaped<'a> {
-        Unescaped { rest: self.raw() }
+        let inside = self.0.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+        Unescaped { rest: inside.unwrap_or(self.0) }
     }
 
     /// The order of canonical JSON: by code point.
     pub(crate) fn cmp(self, other: Str<'_>) -> Ordering {
-        if self.escaped || other.escaped {
+        if self.is_escaped() || other.is_escaped() {
             return self.chars().cmp(other.chars());
         }
         // UTF-8 bytes sort as their code points do.
-        self.bytes().cmp(other.bytes())
+        self.0.cmp(other.0)
     }
 
     /// The first eight bytes as a number, with zeroes for those that are missing: where it differs between two strings, it
     /// orders them as [`cmp`](Self::cmp) does.
     pub(super) fn prefix(self) -> u64 {
-        if self.escaped {
+        if self.is_escaped() {
             let text: String = self.chars().take(8).collect();
             return prefix(text.as_bytes());
         }
-        prefix(self.bytes())
-    }
-
-    /// What stands between the quotes, if nothing is escaped.
-    fn bytes(self) -> &'a [u8] {
-        match self.quoted.as_bytes() {
-            [_, inside @ .., _] => inside,
-            _ => &[],
-        }
+        prefix(self.0.as_bytes())
     }
 }
 

@@ -65,7 +65,7 @@ impl<'e> Member<'e> {
                 () if key.is("join_authorised_via_users_server") => authorizing_user.put(reader.string_field()?),
                 () if key.is("third_party_invite") => {
                     third_party_invite.put(Field::Is(reader.kind()?));
-                    reader.skip()?;
+                    reader.skip_value()?;
                 }
                 () => reader.skip_value()?,
             }

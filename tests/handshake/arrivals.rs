@@ -270,7 +270,7 @@ fn entries_that_cannot_be_read() {
             let found = verify(&room, &entries);
             let reason = malformed(&text);
             assert_eq!(dropped(&found), [(0, reason.clone()), (2, reason)], "{text}");
-            let types: Vec<&str> = found.shown().iter().map(|event| event.event_type()).collect();
+            let types: Vec<_> = found.shown().iter().map(|event| event.event_type()).collect();
             assert_eq!(types, ["m.room.create", "m.room.name", "org.example.deep"]);
         }
         // Where a bracket or a quote is missing nobody can say what was meant.

@@ -281,7 +281,7 @@ impl Stage {
     fn check_pending(&self, knock: &PendingKnock, shown: &[StrippedEvent]) {
         assert_eq!((knock.room_id(), knock.user_id()), (self.room.id.as_str(), KAY));
         let own = StrippedEvent::of(&Pdu::parse(knock.event()).unwrap()).unwrap();
-        let others = shown.iter().filter(|event| (event.event_type(), event.state_key()) != ("m.room.member", KAY));
+        let others = shown.iter().filter(|event| (&*event.event_type(), &*event.state_key()) != ("m.room.member", KAY));
         assert_eq!(knock.knock_state(), others.cloned().chain([own]).collect::<Vec<_>>());
         assert_eq!(resumed(knock), *knock);
     }

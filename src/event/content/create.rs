@@ -17,10 +17,10 @@ pub(crate) fn federates(content: &str) -> Result<bool, Malformed> {
     read_object(content, |key, reader| {
         if key.is("m.federate") {
             let bars = reader.kind()? == Kind::False;
-            reader.skip()?;
+            reader.skip_value()?;
             federate.put(Field::Is(!bars));
         } else {
-            reader.skip()?;
+            reader.skip_value()?;
         }
         Ok(())
     })
@@ -39,7 +39,7 @@ pub(crate) fn creator(content: &str) -> Option<Cow<'_, str>> {
         if key.is("creator") {
             creator.put(reader.string_field()?);
         } else {
-            reader.skip()?;
+            reader.skip_value()?;
         }
         Ok(())
     });

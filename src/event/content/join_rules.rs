@@ -37,7 +37,7 @@ pub(crate) fn join_rule(content: &str, rules: &RoomVersionRules) -> Result<JoinR
         if key.is("join_rule") {
             join_rule.put(reader.string_field()?.map(|name| known(name, rules)));
         } else {
-            reader.skip()?;
+            reader.skip_value()?;
         }
         Ok(())
     })

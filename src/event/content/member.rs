@@ -54,12 +54,26 @@ impl Membership {
 
     /// The membership of a content that says nothing else. Many do, and these need not be taken apart.
     fn of_bare(content: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|membership| content == membership.bare_content())
+        content.strip_prefix(r#"{"membership":""#)?.strip_suffix(r#""}"#).and_then(Self::of_text)
     }
 
-    /// The membership of this name, if it is one.
+    fn of_text(text: &str) -> Option<Self> {
+        match text {
+            "ban" => Some(Self::Ban),
+            "invite" => Some(Self::Invite),
+            "join" => Some(Self::Join),
+            "knock" => Some(Self::Knock),
+            "leave" => Some(Self::Leave),
+            _ => None,
+        }
+    }
+
+    /// The membership of this name, if it is one, however it is written.
     pub(crate) fn named(name: Str<'_>) -> Option<Self> {
-        Self::ALL.into_iter().find(|membership| name.is(membership.as_str()))
+        match name.plain() {
+            Some(plain) => Self::of_text(plain),
+            None => Self::ALL.into_iter().find(|membership| name.is(membership.as_str())),
+        }
     }
 }
 

@@ -98,7 +98,7 @@ fn level(reader: &mut Reader<'_>, rules: &RoomVersionRules) -> Result<Field<i64>
         // `[ \t\r\n]*[+-]?[0-9]+[ \t\r\n]*`. Beyond 64 bits it saturates.
         // <https://spec.matrix.org/v1.19/rooms/v9/#mroompower_levels-events-accept-values-as-strings>
         Kind::String if !rules.integer_power_levels => decimal(reader.string()?.chars()),
-        _ => reader.skip().map(|_| None)?,
+        _ => reader.skip_value().map(|()| None)?,
     };
     Ok(level.map_or(Field::Malformed, Field::Is))
 }
