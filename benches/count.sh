@@ -33,6 +33,12 @@ instructions() {
     echo $(((twice - once + $3 / 2) / $3))
 }
 
+# least NAME SIDE REPETITIONS MEMBERS: of three processes. The hash map of each has a seed of its own, and now and then two keys of it
+# look alike at first.
+least() {
+    for _ in 1 2 3; do instructions "$@"; done | sort -n | head -n 1
+}
+
 echo '# event/id and handshake/send_knock hash: under valgrind there are no instructions of the processor for that, and on both sides the'
 echo '# substitutes for them would be most of what is counted. They have no line for instructions.'
 for name in auth/knock/plain auth/knock/compiled auth/accept/plain_500 auth/accept/compiled_500 auth/decline/plain_500 \
@@ -41,11 +47,11 @@ for name in auth/knock/plain auth/knock/compiled auth/accept/plain_500 auth/acce
 done
 # One run goes over 1,000 texts.
 echo "instructions stripped/raw_texts $(instructions stripped/raw_texts ours 20) $(instructions stripped/raw_texts peer 20)"
-for name in 'auth/knock/plain, content with a membership only' 'auth/knock/compiled, content with a membership only' \
-    'auth/knock/plain, our look-up for both' 'stripped/lookup, from texts'; do
+for name in 'auth/knock/plain, contents read each time' 'auth/knock/compiled, contents read each time' \
+    'auth/accept/compiled_500, contents read each time' 'auth/knock/plain, our look-up for both' 'stripped/lookup, from texts'; do
     echo "# $name: $(instructions "$name" ours 1000) $(instructions "$name" peer 300)"
 done
 "$allocations"
 for name in auth/knock/plain auth/knock/compiled; do
-    echo "# members, $name: 100 $(instructions $name ours 1000 100) 1000000 $(instructions $name ours 1000 1000000)"
+    echo "# members, $name: 100 $(least $name ours 1000 100) 1000000 $(least $name ours 1000 1000000)"
 done

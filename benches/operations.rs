@@ -87,14 +87,18 @@ pub(crate) const ALL: [Named; 10] = [
 ];
 
 /// The same with other inputs, where the choice of them matters: for people who want to know how much.
-pub(crate) const VARIANTS: [Named; 5] = [
+pub(crate) const VARIANTS: [Named; 6] = [
     Named {
-        name: "auth/knock/plain, content with a membership only",
-        make: |size| decision::plain("knock_bare", size.members, 5),
+        name: "auth/knock/plain, contents read each time",
+        make: |size| decision::plain_unread("knock", size.members, 5),
     },
     Named {
-        name: "auth/knock/compiled, content with a membership only",
-        make: |size| decision::compiled("knock_bare", size.members, 5),
+        name: "auth/knock/compiled, contents read each time",
+        make: |size| decision::compiled_unread("knock", size.members, 5),
+    },
+    Named {
+        name: "auth/accept/compiled_500, contents read each time",
+        make: |size| decision::compiled_unread("accept", size.members, 500),
     },
     Named {
         name: "auth/knock/plain, our look-up for both",

@@ -13,7 +13,7 @@ mod verified;
 use std::rc::Rc;
 use std::sync::Arc;
 
-pub use content::{Malformed, Membership};
+pub use content::{Malformed, MemberFacts, Membership};
 pub use format::{FormatError, FormattedPdu, MAX_AUTH_EVENTS, MAX_EVENT_BYTES, MAX_PREV_EVENTS};
 pub use hash::{Sha256Hash, content_hash, event_id, reference_hash, room_id_of_create, without_event_id};
 pub use keys::{KeyValidity, Keys, MAX_KEY_DOCUMENT_BYTES, ServerKeys, ServerKeysError, VerifyKey};
@@ -53,6 +53,12 @@ pub trait Event {
 
     /// The ID of the previous event, if there is exactly one in `prev_events`.
     fn sole_prev_event(&self) -> Option<&str>;
+
+    /// What decisions need of the [`content`](Self::content) of an `m.room.member` event. A host that keeps its events in memory reads
+    /// them once and answers with what it kept; they have to be those of this content.
+    fn member_facts(&self) -> MemberFacts {
+        MemberFacts::of(self.content())
+    }
 }
 
 macro_rules! forward {
@@ -84,6 +90,10 @@ macro_rules! forward {
 
             fn sole_prev_event(&self) -> Option<&str> {
                 (**self).sole_prev_event()
+            }
+
+            fn member_facts(&self) -> MemberFacts {
+                (**self).member_facts()
             }
         }
     )*};

@@ -207,11 +207,13 @@ impl<E: Event> RoomState for StateMap<E> {
         E: 's;
 
     fn event(&self, event_type: &str, state_key: &str) -> Option<&E> {
-        if let Some(slot) = place(event_type, state_key).and_then(|place| self.placed.get(place)) {
-            return slot.as_ref();
+        if event_type == content::MEMBER {
+            return self.members.get(state_key);
         }
-        let of_type = if event_type == content::MEMBER { &self.members } else { self.others.get(event_type)? };
-        of_type.get(state_key)
+        match place(event_type, state_key).and_then(|place| self.placed.get(place)) {
+            Some(slot) => slot.as_ref(),
+            None => self.others.get(event_type)?.get(state_key),
+        }
     }
 }
 

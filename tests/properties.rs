@@ -21,7 +21,7 @@ use matrix_knock::auth::{
     AuthEvent, AuthorizeError, CompiledRoom, Evidence, Rule, Selection, Standing, authorize, check_state_independent,
     may,
 };
-use matrix_knock::event::{Event, Membership, Pdu, PduError, Proposal};
+use matrix_knock::event::{Event, MemberFacts, Membership, Pdu, PduError, Proposal};
 use matrix_knock::handshake::template::{PrevEvent, Template, TemplateError};
 use matrix_knock::id::{EventId, IdError, MAX_ID_BYTES, RoomAlias, RoomId, ServerName, UserId};
 use matrix_knock::json::{CanonicalDialect, JsonError, canonical};
@@ -217,6 +217,16 @@ proptest! {
             (parsed, stored, _) => prop_assert_eq!(parsed, stored),
         }
         let Ok(pdu) = stored else { return Ok(()) };
+        let facts = MemberFacts::of(pdu.content());
+        prop_assert_eq!(pdu.member_facts(), facts);
+        if let Ok(parsed) = parsed {
+            prop_assert_eq!(parsed.member_facts(), facts);
+            for version in RoomVersion::ALL {
+                if let Ok(formatted) = parsed.clone().check_format(version) {
+                    prop_assert_eq!(formatted.pdu().member_facts(), facts);
+                }
+            }
+        }
         let own = host(&pdu);
         let create = Host::new("m.room.create", "", USERS[0], text.as_str());
         let state = [create, own];

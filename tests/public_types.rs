@@ -11,9 +11,9 @@ use matrix_knock::client::{
 };
 use matrix_knock::error::{Errcode, ErrorResponse, UnknownErrcode};
 use matrix_knock::event::{
-    FormatError, FormattedPdu, KeyValidity, Malformed, Membership, NoVerifier, Pdu, PduError, Proposal, RedactedPdu,
-    ServerKeys, ServerKeysError, Sha256Hash, SignError, SignatureError, SignedEvent, SignedPdu, VerifiedPdu, VerifyKey,
-    WholePdu,
+    FormatError, FormattedPdu, KeyValidity, Malformed, MemberFacts, Membership, NoVerifier, Pdu, PduError, Proposal,
+    RedactedPdu, ServerKeys, ServerKeysError, Sha256Hash, SignError, SignatureError, SignedEvent, SignedPdu,
+    VerifiedPdu, VerifyKey, WholePdu,
 };
 use matrix_knock::handshake::afterwards::{Acceptance, Knock, Msc4233Denial, MustReach, NoAnswer, Reason};
 use matrix_knock::handshake::arrival::{Arrival, Dropped, KnockRoomState};
@@ -36,7 +36,7 @@ use matrix_knock::pending::{
 };
 use matrix_knock::room_version::{EventIdFormat, RoomVersion, RoomVersionRules, UnknownRoomVersion};
 use matrix_knock::state::{FromFn, StateMap};
-use matrix_knock::stripped_state::StrippedEvent;
+use matrix_knock::stripped_state::{NotStripped, StrippedEvent};
 use matrix_knock::sync::{KnockSection, KnockedRoom, MemberEventKey, ReadRoom, Section, SectionError};
 
 fn value<T: Send + Sync + Debug + Clone + PartialEq>() {}
@@ -93,6 +93,7 @@ fn values_errors_and_proofs() {
     value::<KnockSection>();
     value::<KnockedRoom>();
     value::<MemberEventKey>();
+    value::<MemberFacts>();
     value::<ReadRoom>();
     value::<Section>();
     value::<Answer>();
@@ -137,6 +138,7 @@ fn values_errors_and_proofs() {
     value::<KnockRequest>();
     value::<KnockResponse>();
     value::<RoomIdOrAlias<'_>>();
+    error::<NotStripped>();
     error::<KnockError>();
     error::<KnockErrorKind>();
     error::<RequestError>();

@@ -1,4 +1,5 @@
-//! One decision: ours on the plain path, ours in a compiled room, ruma's. From events that were read before, on all sides.
+//! One decision: ours on the plain path, ours in a compiled room, ruma's. From events that were read before, on all sides: with what the
+//! trait of each side asks of an event. Ours has a place for what was read of the content, ruma's has not.
 
 use std::hint::black_box;
 use std::sync::LazyLock;
@@ -80,11 +81,21 @@ fn prepare(name: &str, members: usize, levels: usize) -> (&'static Decision, &'s
 }
 
 pub(super) fn plain(name: &str, members: usize, levels: usize) -> Operation {
-    let (Decision { event, allowed, .. }, room) = prepare(name, members, levels);
+    let (decision, room) = prepare(name, members, levels);
+    plain_on(&decision.event, room, decision.allowed)
+}
+
+/// The plain path with nothing kept of the contents on our side either.
+pub(super) fn plain_unread(name: &str, members: usize, levels: usize) -> Operation {
+    let (decision, room) = prepare(name, members, levels);
+    plain_on(leaked_event(decision.event.with_content_unread()), room.with_contents_unread(), decision.allowed)
+}
+
+fn plain_on(event: &'static Stored<'static>, room: &'static Room, allowed: bool) -> Operation {
     Operation::new(
         move || is_allowed(event, room),
         move || is_allowed_by_ruma(event, room),
-        |ours, ruma| ours == allowed && ruma == allowed,
+        move |ours, ruma| *ours == allowed && *ruma == allowed,
     )
 }
 
@@ -99,11 +110,25 @@ pub(crate) fn plain_with_one_look_up(name: &str, members: usize, levels: usize) 
 }
 
 pub(super) fn compiled(name: &str, members: usize, levels: usize) -> Operation {
-    let (Decision { event, allowed, .. }, room) = prepare(name, members, levels);
+    let (decision, room) = prepare(name, members, levels);
+    compiled_on(&decision.event, room, decision.allowed)
+}
+
+/// A compiled room with nothing kept of the contents on our side either.
+pub(super) fn compiled_unread(name: &str, members: usize, levels: usize) -> Operation {
+    let (decision, room) = prepare(name, members, levels);
+    compiled_on(leaked_event(decision.event.with_content_unread()), room.with_contents_unread(), decision.allowed)
+}
+
+fn compiled_on(event: &'static Stored<'static>, room: &'static Room, allowed: bool) -> Operation {
     let compiled = compile(room);
     Operation::new(
         move || is_allowed_compiled(event, room, &compiled),
         move || is_allowed_by_ruma(event, room),
-        |ours, ruma| ours == allowed && ruma == allowed,
+        move |ours, ruma| *ours == allowed && *ruma == allowed,
     )
+}
+
+fn leaked_event(event: Stored<'static>) -> &'static Stored<'static> {
+    Box::leak(Box::new(event))
 }

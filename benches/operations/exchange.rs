@@ -83,6 +83,7 @@ impl<'a> Read<'a> {
             state_key: self.state_key,
             sender: self.sender.try_into().unwrap(),
             content: self.content,
+            member_facts: None,
             room_id: self.room_id.try_into().unwrap(),
             event_id: event_id.try_into().unwrap(),
             prev_events: self.prev_events.into_iter().map(|id| id.try_into().unwrap()).collect(),

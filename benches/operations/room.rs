@@ -1,6 +1,7 @@
 //! A room whose events both sides read through their own trait, and find by the same look-up.
 
 use matrix_knock::RoomVersion;
+use matrix_knock::event::MemberFacts;
 use matrix_knock::state::{RoomState as _, StateMap};
 use ruma_common::{EventId, MilliSecondsSinceUnixEpoch, RoomId, UserId};
 use ruma_events::{StateEventType, TimelineEventType};
@@ -25,10 +26,18 @@ pub(crate) struct Stored<'a> {
     pub(crate) state_key: Option<&'a str>,
     pub(crate) sender: &'a UserId,
     pub(crate) content: &'a RawValue,
+    /// What our side has read of the content, if it keeps it; else it reads the content for every decision, as ruma does.
+    pub(crate) member_facts: Option<MemberFacts>,
     pub(crate) room_id: &'a RoomId,
     pub(crate) event_id: &'a EventId,
     pub(crate) prev_events: Vec<&'a EventId>,
     pub(crate) auth_events: Vec<&'a EventId>,
+}
+
+impl<'a> Stored<'a> {
+    pub(crate) fn with_content_unread(&self) -> Self {
+        Self { member_facts: None, ..self.clone() }
+    }
 }
 
 impl matrix_knock::event::Event for Stored<'_> {
@@ -58,6 +67,10 @@ impl matrix_knock::event::Event for Stored<'_> {
 
     fn sole_prev_event(&self) -> Option<&str> {
         if let [event_id] = self.prev_events.as_slice() { Some(event_id.as_str()) } else { None }
+    }
+
+    fn member_facts(&self) -> MemberFacts {
+        self.member_facts.unwrap_or_else(|| MemberFacts::of(self.content.get()))
     }
 }
 
@@ -131,6 +144,7 @@ pub(crate) fn stored(
         state_key: Some(state_key),
         sender: sender.try_into().unwrap(),
         content,
+        member_facts: Some(MemberFacts::of(content.get())),
         room_id: ROOM.try_into().unwrap(),
         event_id: "$Rqnc-F-dvnEYJTyHq_iKxU2bZ1CI92-kuZq3a5lr5Zg".try_into().unwrap(),
         prev_events: Vec::new(),
@@ -158,6 +172,13 @@ impl Room {
     pub(crate) fn new(members: usize, levels: usize, join_rule: &str) -> &'static Self {
         let events = events(members, levels, join_rule).collect::<Vec<_>>().leak();
         Box::leak(Box::new(Self::of(events)))
+    }
+
+    /// The same with nothing kept of the contents.
+    pub(crate) fn with_contents_unread(&self) -> &'static Self {
+        #[expect(clippy::disallowed_methods, reason = "it becomes a map again")]
+        let events: Vec<_> = self.rumas.values().map(|event| event.with_content_unread()).collect();
+        Box::leak(Box::new(Self::of(events.leak())))
     }
 
     /// The look-up as ruma asks for it, in ruma's own map, as its state resolution does it.

@@ -171,6 +171,7 @@ impl CompiledRoom {
 }
 
 impl Facts for CompiledRoom {
+    #[inline]
     fn federates_with(&self, sender: &str) -> Result<bool, Malformed> {
         match self.federates {
             Ok(false) | Err(_) if same_domain(self.create_domain.as_deref(), sender) => Ok(true),

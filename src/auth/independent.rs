@@ -156,6 +156,10 @@ fn authorizing_server(version: RoomVersion, event: &(impl Event + ?Sized), signe
     if !version.rules().restricted_join_rule {
         return None;
     }
+    let facts = event.member_facts();
+    if facts.membership_field().is_ok() && !facts.has_authorizing_user() {
+        return None;
+    }
     let Ok(content) = MemberContent::read(event.content()) else { return Some(Rule::MissingMembership) };
     let signed = match content.authorizing_user {
         Field::Missing => true,

@@ -5,9 +5,9 @@
 use super::facts::Facts;
 use super::{Rejection, Rule};
 use crate::event::content::join_rules::JoinRule;
-use crate::event::content::member::{MemberContent, stored_membership};
+use crate::event::content::member::MemberContent;
 use crate::event::content::third_party_invite::Signed;
-use crate::event::{Event, Malformed, Membership, Verify, content};
+use crate::event::{Event, Malformed, MemberFacts, Membership, Verify, content};
 use crate::json::{CanonicalDialect, Field};
 use crate::room_version::RoomVersion;
 use crate::state::RoomState;
@@ -34,8 +34,8 @@ where
         return Err(reject((Rule::NotFederated, None)));
     }
     let target = event.state_key().ok_or_else(|| reject((Rule::MissingStateKey, None)))?;
-    let content = readable(Rule::MissingMembership, MemberContent::read(event.content())).map_err(reject)?;
-    let change = Change { version, event, sender: event.sender(), target, content, facts, state, verifier };
+    let member = event.member_facts();
+    let change = Change { version, event, sender: event.sender(), target, member, facts, state, verifier };
     let membership = change.new_membership().map_err(reject)?;
     let verdict = match membership {
         Membership::Join => change.join(),
@@ -62,13 +62,13 @@ struct Change<'c, E: ?Sized, F, S: ?Sized, V> {
     event: &'c E,
     sender: &'c str,
     target: &'c str,
-    content: MemberContent<'c>,
+    member: MemberFacts,
     facts: &'c F,
     state: &'c S,
     verifier: &'c V,
 }
 
-impl<E, F, S, V> Change<'_, E, F, S, V>
+impl<'c, E, F, S, V> Change<'c, E, F, S, V>
 where
     E: Event + ?Sized,
     F: Facts,
@@ -76,7 +76,7 @@ where
     V: Verify,
 {
     fn new_membership(&self) -> Result<Membership, Refusal> {
-        match self.content.membership {
+        match readable(Rule::MissingMembership, self.member.membership_field())? {
             Field::Is(Some(membership)) => Ok(membership),
             Field::Is(None) => refuse(Rule::UnknownMembership),
             Field::Missing => refuse(Rule::MissingMembership),
@@ -115,7 +115,10 @@ where
     /// That user's server has signed the event; see [`check_state_independent`](super::check_state_independent).
     fn join_by_authorization(&self) -> Result<(), Refusal> {
         const RULE: Rule = Rule::JoinNotAuthorized;
-        let Field::Is(authorizing_user) = self.content.authorizing_user else { return refuse(RULE) };
+        if !self.member.has_authorizing_user() {
+            return refuse(RULE);
+        }
+        let Field::Is(authorizing_user) = self.content(RULE)?.authorizing_user else { return refuse(RULE) };
         let user = authorizing_user.text();
         if self.membership(RULE, &user)? != Some(Membership::Join) {
             return refuse(RULE);
@@ -128,10 +131,11 @@ where
     }
 
     fn invite(&self) -> Result<(), Refusal> {
-        match self.content.third_party_invite {
-            Field::Is(third_party_invite) => return self.third_party_invite(third_party_invite),
-            Field::Malformed => return Err((Rule::ThirdPartyInviteUnsigned, Some(Malformed::Event))),
-            Field::Missing => {}
+        if self.member.has_third_party_invite() {
+            return match self.content(Rule::ThirdPartyInviteUnsigned)?.third_party_invite {
+                Field::Is(third_party_invite) => self.third_party_invite(third_party_invite),
+                Field::Missing | Field::Malformed => Err((Rule::ThirdPartyInviteUnsigned, Some(Malformed::Event))),
+            };
         }
         if self.membership(Rule::InviterNotJoined, self.sender)? != Some(Membership::Join) {
             return refuse(Rule::InviterNotJoined);
@@ -227,10 +231,15 @@ where
         }
     }
 
+    /// All that the rules read of the content of the event itself.
+    fn content(&self, rule: Rule) -> Result<MemberContent<'c>, Refusal> {
+        readable(rule, MemberContent::read(self.event.content()))
+    }
+
     /// The membership of a user in the state, for a rule that refuses if it is malformed. None if the user has none, or
     /// one that nobody knows.
     fn membership(&self, rule: Rule, user: &str) -> Result<Option<Membership>, Refusal> {
         let event = self.state.event(content::MEMBER, user);
-        readable(rule, event.map_or(Ok(None), |event| stored_membership(event.content())))
+        readable(rule, event.map_or(Ok(None), |event| event.member_facts().stored_membership()))
     }
 }

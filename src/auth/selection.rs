@@ -52,8 +52,13 @@ impl<'e> Selection<'e> {
     /// What an `m.room.member` event selects.
     #[must_use]
     pub fn of(version: RoomVersion, event: &'e (impl Event + ?Sized)) -> Self {
-        let content = MemberContent::read(event.content()).unwrap_or_default();
-        let membership = content.membership.known().flatten();
+        let facts = event.member_facts();
+        let membership = facts.membership();
+        // Nearly all have neither.
+        let content = match facts.has_authorizing_user() || facts.has_third_party_invite() {
+            true => MemberContent::read(event.content()).unwrap_or_default(),
+            false => MemberContent::default(),
+        };
         let sender = event.sender();
         let target = event.state_key().filter(|target| *target != sender);
         let third_party_invite = match (membership, content.third_party_invite) {

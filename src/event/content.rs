@@ -6,7 +6,7 @@ pub(crate) mod member;
 pub(crate) mod power_levels;
 pub(crate) mod third_party_invite;
 
-pub use member::Membership;
+pub use member::{MemberFacts, Membership};
 
 pub(crate) use self::create::CREATE;
 pub(crate) use self::join_rules::JOIN_RULES;

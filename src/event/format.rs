@@ -106,6 +106,7 @@ impl<'a> Pdu<'a> {
         let links = Links::read(&pdu, version)?;
         check_ids(&pdu, version)?;
         let essential = essential_of(version, &pdu)?;
+        let pdu = pdu.with_member_facts();
         let pdu = match version.rules().event_ids {
             EventIdFormat::InBody => pdu,
             EventIdFormat::StandardHash | EventIdFormat::UrlSafeHash => {

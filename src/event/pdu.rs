@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::Event;
+use super::content::{MEMBER, MemberFacts};
 use crate::json::{
     Canonical, CanonicalDialect, Everything, Field, Filter, JsonError, JsonErrorKind, Kind, Reader, Str, Without,
     canonical_part, canonicalize,
@@ -53,6 +54,8 @@ pub struct Pdu<'a> {
     room_id: Option<Cow<'a, str>>,
     event_id: Option<Cow<'a, str>>,
     sole_prev_event: Option<Cow<'a, str>>,
+    /// What was read of the content, if it was.
+    member_facts: Option<MemberFacts>,
 }
 
 /// The canonical form of an event.
@@ -87,6 +90,7 @@ struct Outline<'a> {
     state_key: Field<Str<'a>>,
     sender: Field<Str<'a>>,
     content: Field<&'a str>,
+    member_facts: Option<MemberFacts>,
     room_id: Field<Str<'a>>,
     event_id: Field<Str<'a>>,
     prev_events: Field<Option<Str<'a>>>,
@@ -101,7 +105,11 @@ impl<'a> Outline<'a> {
             "sender" => self.sender.put(reader.string_field()?),
             "room_id" => self.room_id.put(reader.string_field()?),
             "event_id" => self.event_id.put(reader.string_field()?),
-            "content" => self.content.put(reader.skip().map(Field::Is)?),
+            "content" => {
+                let (text, facts) = reader.with_text(MemberFacts::read)?;
+                self.content.put(Field::Is(text));
+                self.member_facts = Some(facts);
+            }
             "prev_events" => self.prev_events.put(sole_prev_event(reader)?),
             _ => reader.skip_value()?,
         }
@@ -119,6 +127,7 @@ impl<'a> Outline<'a> {
             room_id: self.room_id.map(Str::text).optional(PduError::WrongKind("room_id"))?,
             event_id: self.event_id.map(Str::text).optional(()).unwrap_or_default(),
             sole_prev_event: self.prev_events.optional(PduError::WrongKind("prev_events"))?.flatten().map(Str::text),
+            member_facts: self.member_facts,
         })
     }
 }
@@ -198,6 +207,12 @@ impl<'a> Pdu<'a> {
         }
     }
 
+    /// The event with what decisions need of its content, if it is a member event.
+    pub(super) fn with_member_facts(self) -> Self {
+        let facts = (self.event_type == MEMBER).then(|| MemberFacts::of(self.content));
+        Self { member_facts: self.member_facts.or(facts), ..self }
+    }
+
     /// The members with their values, once they are [canonicalized](Self::canonicalized).
     pub(super) fn members(&self) -> impl Iterator<Item = (Str<'a>, &'a str)> {
         self.form.iter().flat_map(|form| form.canonical.members())
@@ -254,6 +269,10 @@ impl Event for Pdu<'_> {
 
     fn sole_prev_event(&self) -> Option<&str> {
         self.sole_prev_event.as_deref()
+    }
+
+    fn member_facts(&self) -> MemberFacts {
+        self.member_facts.unwrap_or_else(|| MemberFacts::of(self.content))
     }
 }
 

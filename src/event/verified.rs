@@ -10,7 +10,7 @@
 //! <https://spec.matrix.org/v1.19/server-server-api/#validating-hashes-and-signatures-on-received-events>
 
 use super::content::MEMBER;
-use super::content::member::MemberContent;
+use super::content::member::{MemberContent, MemberFacts};
 use super::format::FormattedPdu;
 use super::hash::content_hash_of;
 use super::keys::Keys;
@@ -160,12 +160,9 @@ impl<'a> FormattedPdu<'a> {
 fn signers(version: RoomVersion, pdu: &Pdu<'_>) -> Result<Vec<String>, SignatureError> {
     let rules = version.rules();
     let mut servers = Vec::new();
-    let content = match pdu.event_type() {
-        MEMBER => MemberContent::read(pdu.content()).unwrap_or_default(),
-        _ => MemberContent::default(),
-    };
-    let is_third_party_invite = matches!(content.membership, Field::Is(Some(Membership::Invite)))
-        && !matches!(content.third_party_invite, Field::Missing);
+    let member = Some(pdu.member_facts()).filter(|_| pdu.event_type() == MEMBER);
+    let is_third_party_invite =
+        member.is_some_and(|member| member.membership() == Some(Membership::Invite) && member.has_third_party_invite());
     let sender = domain(pdu.sender());
     if !is_third_party_invite {
         servers.extend(sender.map(str::to_owned));
@@ -177,8 +174,8 @@ fn signers(version: RoomVersion, pdu: &Pdu<'_>) -> Result<Vec<String>, Signature
             servers.push(server.to_owned());
         }
     }
-    if rules.restricted_join_rule {
-        match content.authorizing_user {
+    if rules.restricted_join_rule && member.is_some_and(MemberFacts::has_authorizing_user) {
+        match MemberContent::read(pdu.content()).unwrap_or_default().authorizing_user {
             Field::Missing => {}
             Field::Malformed => return Err(SignatureError::NoAuthorizingUser),
             Field::Is(user) => {

@@ -18,10 +18,8 @@
 
 use crate::auth::Authorized;
 use crate::event::content::MEMBER;
-use crate::event::content::member::{MemberContent, stored_membership};
 use crate::event::{Event, Membership, WholePdu};
 use crate::id::{EventId, RoomId, ServerName, UserId};
-use crate::json::Field;
 use crate::room_version::RoomVersion;
 use crate::state::RoomState;
 
@@ -78,7 +76,7 @@ pub fn must_also_reach<'e, E: Event + ?Sized>(
         return None;
     }
     // A membership that is none of the five is as good as none.
-    let before = before.event(MEMBER, target).and_then(|member| stored_membership(member.content()).ok().flatten());
+    let before = before.event(MEMBER, target).and_then(|member| member.member_facts().membership());
     Some(MustReach { server, reason: reason(before.unwrap_or(Membership::Leave), event.membership())? })
 }
 
@@ -271,10 +269,7 @@ impl Knock<'_> {
         if pdu.sender() == self.user_id.as_str() {
             return Err(NoAnswer::ByTheKnocker);
         }
-        Ok(match MemberContent::read(pdu.content()).map(|content| content.membership) {
-            Ok(Field::Is(membership)) => membership,
-            Ok(Field::Missing | Field::Malformed) | Err(_) => None,
-        })
+        Ok(pdu.member_facts().membership())
     }
 
     fn check_pending(&self) -> Result<(), NoAnswer> {

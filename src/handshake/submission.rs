@@ -96,7 +96,6 @@ use self::accepted::Accepted;
 pub use self::accepted::{AcceptedKnock, AcceptedLeave, NoCreateEvent, Repeated};
 use super::resident::{Decision, JudgedBy, Mismatch, Refusal, ResidentRoom};
 use crate::auth::{AuthEvent, AuthorizeError, Evidence, Standing, authorize, check_state_independent};
-use crate::event::content::member::MemberContent;
 use crate::event::content::{CREATE, MEMBER, read_object};
 use crate::event::{Event, FormattedPdu, Keys, Membership, NoVerifier, Pdu, VerifiedPdu, Verify, WholePdu};
 use crate::id::{ServerName, UserId};
@@ -228,8 +227,8 @@ impl<'q, 'r, C: Change, S: RoomState + ?Sized> Received<'q, 'r, C, S> {
         if event.event_type() != MEMBER {
             return Err(Mismatch::EventType.into());
         }
-        let content = MemberContent::read(event.content()).unwrap_or_default();
-        if !matches!(content.membership, Field::Is(Some(membership)) if membership == C::MEMBERSHIP) {
+        let member = event.member_facts();
+        if member.membership() != Some(C::MEMBERSHIP) {
             return Err(Mismatch::Membership.into());
         }
         if event.state_key() != Some(event.sender()) {
@@ -242,7 +241,7 @@ impl<'q, 'r, C: Change, S: RoomState + ?Sized> Received<'q, 'r, C, S> {
         if formatted.event_id() != event_id {
             return Err(Mismatch::EventId.into());
         }
-        if is_knock && !matches!(content.authorizing_user, Field::Missing) {
+        if is_knock && member.has_authorizing_user() {
             return Err(Mismatch::AuthorizingUser.into());
         }
         Ok(Self { formatted, origin, room, change: PhantomData })

@@ -224,10 +224,18 @@ impl<'a> Reader<'a> {
 
     /// Reads over one value of any kind and gives its text.
     pub(crate) fn skip(&mut self) -> Result<&'a str, JsonError> {
-        let kind = self.kind()?;
+        self.with_text(Self::skip_value).map(|(text, ())| text)
+    }
+
+    /// Reads what comes next with `read`, and gives its text beside what that made of it.
+    pub(crate) fn with_text<T>(
+        &mut self,
+        read: impl FnOnce(&mut Self) -> Result<T, JsonError>,
+    ) -> Result<(&'a str, T), JsonError> {
+        self.space();
         let start = self.at;
-        self.pass(kind)?;
-        Ok(self.since(start))
+        let found = read(self)?;
+        Ok((self.since(start), found))
     }
 
     /// Reads over one value and gives its text, which may turn out to be no JSON: only strings and brackets are looked at, as

@@ -2,7 +2,6 @@
 
 use crate::auth::{CompiledRoom, Rejection};
 use crate::event::content::MEMBER;
-use crate::event::content::member::stored_membership;
 use crate::event::{Event, Membership, Proposal};
 use crate::state::RoomState;
 
@@ -156,6 +155,6 @@ impl<'r, S: RoomState + ?Sized> Answering<'r, S> {
     /// A membership in the state; none if there is none that can be read.
     fn membership(&self, user: &str) -> Option<Membership> {
         let member = self.state.event(MEMBER, user)?;
-        stored_membership(member.content()).ok().flatten()
+        member.member_facts().membership()
     }
 }

@@ -4,8 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Malformed, read_object};
-use crate::json::{Field, Str};
+use super::{Malformed, read_object, read_object_field};
+use crate::json::{Field, JsonError, Reader, Str};
 
 pub(crate) const MEMBER: &str = "m.room.member";
 
@@ -83,12 +83,77 @@ impl fmt::Display for Membership {
     }
 }
 
-/// The membership in the content of a member event of a room's state; none if it is a string that names none.
-pub(crate) fn stored_membership(content: &str) -> Result<Option<Membership>, Malformed> {
-    let read = MemberContent::read(content).map_err(|_| Malformed::Member)?;
-    match read.membership {
-        Field::Is(membership) => Ok(membership),
-        Field::Missing | Field::Malformed => Err(Malformed::Member),
+/// What nearly every decision needs of the content of an `m.room.member` event, and no more: three bytes.
+///
+/// Reading the content is most of what a decision costs. An event that is read once and decided on often, or looked up in the state
+/// again and again, keeps them ([`Event::member_facts`](crate::event::Event::member_facts)).
+///
+/// # Examples
+///
+/// ```
+/// use matrix_knock::event::{MemberFacts, Membership};
+///
+/// let facts = MemberFacts::of(r#"{"displayname":"Kay","membership":"knock","reason":"Let me in, please"}"#);
+/// assert_eq!(facts.membership(), Some(Membership::Knock));
+/// assert_eq!(MemberFacts::of("[]").membership(), None);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MemberFacts {
+    /// None if the content is no object.
+    membership: Option<Field<Option<Membership>>>,
+    authorizing_user: Field<()>,
+    third_party_invite: Field<()>,
+}
+
+impl MemberFacts {
+    /// Reads a content, whatever it is.
+    #[must_use]
+    pub fn of(content: &str) -> Self {
+        Self::from_read(MemberContent::read(content).ok().as_ref())
+    }
+
+    /// Reads a content that comes next.
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, JsonError> {
+        let mut found = MemberContent::default();
+        let is_object = read_object_field(reader, |key, reader| found.put(key, reader))?;
+        Ok(Self::from_read(Some(&found).filter(|_| is_object)))
+    }
+
+    fn from_read(content: Option<&MemberContent<'_>>) -> Self {
+        match content {
+            Some(content) => Self {
+                membership: Some(content.membership),
+                authorizing_user: content.authorizing_user.map(drop),
+                third_party_invite: content.third_party_invite.map(drop),
+            },
+            None => Self { membership: None, authorizing_user: Field::Missing, third_party_invite: Field::Missing },
+        }
+    }
+
+    /// The `membership`; none if it is not one of the five, or not to be made out.
+    #[must_use]
+    pub fn membership(self) -> Option<Membership> {
+        self.membership.and_then(Field::known).flatten()
+    }
+
+    /// The `membership` as the rules see it; none if it is a string that names no membership.
+    pub(crate) fn membership_field(self) -> Result<Field<Option<Membership>>, Malformed> {
+        self.membership.ok_or(Malformed::Event)
+    }
+
+    /// The membership that a member event of a room's state gives; none if it is a string that names none.
+    pub(crate) fn stored_membership(self) -> Result<Option<Membership>, Malformed> {
+        self.membership.and_then(Field::known).ok_or(Malformed::Member)
+    }
+
+    /// Whether there is a `join_authorised_via_users_server`, of whatever kind.
+    pub(crate) const fn has_authorizing_user(self) -> bool {
+        !matches!(self.authorizing_user, Field::Missing)
+    }
+
+    /// Whether there is a `third_party_invite`, of whatever kind.
+    pub(crate) const fn has_third_party_invite(self) -> bool {
+        !matches!(self.third_party_invite, Field::Missing)
     }
 }
 
@@ -110,23 +175,19 @@ impl<'a> MemberContent<'a> {
             found.membership = Field::Is(Some(membership));
             return Ok(found);
         }
-        read_object(content, |key, reader| {
-            match () {
-                () if key.is("membership") => {
-                    found.membership.put(reader.string_field()?.map(Membership::named));
-                }
-                () if key.is("join_authorised_via_users_server") => {
-                    found.authorizing_user.put(reader.string_field()?);
-                }
-                () if key.is("third_party_invite") => {
-                    found.third_party_invite.put(Field::Is(reader.skip()?));
-                }
-                () => reader.skip_value()?,
-            }
-            Ok(())
-        })
-        .map_err(|_| Malformed::Event)?;
+        read_object(content, |key, reader| found.put(key, reader)).map_err(|_| Malformed::Event)?;
         Ok(found)
+    }
+
+    #[inline]
+    fn put(&mut self, key: Str<'a>, reader: &mut Reader<'a>) -> Result<(), JsonError> {
+        match () {
+            () if key.is("membership") => self.membership.put(reader.string_field()?.map(Membership::named)),
+            () if key.is("join_authorised_via_users_server") => self.authorizing_user.put(reader.string_field()?),
+            () if key.is("third_party_invite") => self.third_party_invite.put(Field::Is(reader.skip()?)),
+            () => reader.skip_value()?,
+        }
+        Ok(())
     }
 }
 
@@ -138,10 +199,13 @@ mod tests {
     fn memberships() {
         for membership in Membership::ALL {
             let content = format!(r#"{{"displayname":"x","membership":"{membership}"}}"#);
-            assert_eq!(stored_membership(&content), Ok(Some(membership)));
+            assert_eq!(MemberFacts::of(&content).stored_membership(), Ok(Some(membership)));
         }
-        assert_eq!(stored_membership(r#"{"membership":"\u006anock"}"#), Ok(None));
-        assert_eq!(stored_membership(r#"{"\u006dembership":"\u006bnock"}"#), Ok(Some(Membership::Knock)));
+        assert_eq!(MemberFacts::of(r#"{"membership":"\u006anock"}"#).stored_membership(), Ok(None));
+        assert_eq!(
+            MemberFacts::of(r#"{"\u006dembership":"\u006bnock"}"#).stored_membership(),
+            Ok(Some(Membership::Knock))
+        );
         for malformed in [
             "{}",
             "",
@@ -153,7 +217,7 @@ mod tests {
             r#"{"membership":"join",}"#,
             r#"{"membership":"join"} x"#,
         ] {
-            assert_eq!(stored_membership(malformed), Err(Malformed::Member), "{malformed}");
+            assert_eq!(MemberFacts::of(malformed).stored_membership(), Err(Malformed::Member), "{malformed}");
         }
     }
 }
