@@ -87,7 +87,7 @@ pub(crate) const ALL: [Named; 10] = [
 ];
 
 /// The same with other inputs, where the choice of them matters: for people who want to know how much.
-pub(crate) const VARIANTS: [Named; 6] = [
+pub(crate) const VARIANTS: [Named; 7] = [
     Named {
         name: "auth/knock/plain, contents read each time",
         make: |size| decision::plain_unread("knock", size.members, 5),
@@ -109,4 +109,5 @@ pub(crate) const VARIANTS: [Named; 6] = [
         name: "stripped/raw_texts, unsigned behind the type",
         make: |size| stripped::raw_texts(size.texts, Form::Unsigned),
     },
+    Named { name: "pending/raw_texts", make: |size| stripped::pending(size.texts) },
 ];

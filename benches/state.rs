@@ -1,4 +1,5 @@
-//! What stripped state costs: by look-up, out of a pile of JSON texts of about 800 bytes each, out of a pile of events.
+//! What stripped state costs: by look-up, out of a pile of JSON texts of about 800 bytes each, out of a pile of events. And the pending
+//! knocks out of such a pile of texts.
 //!
 //! The texts are 100,000 (80 MB), and with `--test` 1,000; `MATRIX_KNOCK_BENCH_EVENTS` says otherwise: 1000000 takes 1.2 GB of memory.
 //! The events are ten times as many.
@@ -12,8 +13,9 @@ use std::hint::black_box;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use matrix_knock::id::UserId;
 use matrix_knock::stripped_state::{StrippedEvent, for_client};
+use operations::Operation;
 use operations::room::{Stored, WAITING, events};
-use operations::stripped::{Form, lookup, raw_texts};
+use operations::stripped::{Form, lookup, pending, raw_texts};
 
 fn state(criterion: &mut Criterion) {
     let is_test = std::env::args().any(|argument| argument == "--test");
@@ -27,9 +29,14 @@ fn state(criterion: &mut Criterion) {
     group.bench_function("ruma", |bencher| bencher.iter(|| operation.peer.run(1)));
     group.finish();
 
-    for (name, form) in [("raw_texts", Form::Federation), ("raw_texts_with_unsigned", Form::Unsigned)] {
-        let operation = raw_texts(texts, form);
-        let mut group = criterion.benchmark_group(format!("stripped/{name}"));
+    let piles: [(&str, &dyn Fn() -> Operation); 3] = [
+        ("stripped/raw_texts", &|| raw_texts(texts, Form::Federation)),
+        ("stripped/raw_texts_with_unsigned", &|| raw_texts(texts, Form::Unsigned)),
+        ("pending/raw_texts", &|| pending(texts)),
+    ];
+    for (name, make) in piles {
+        let operation = make();
+        let mut group = criterion.benchmark_group(name);
         group.throughput(Throughput::Elements(count.into()));
         group.sample_size(10);
         group.bench_function("ours", |bencher| bencher.iter(|| operation.ours.run(1)));

@@ -1,21 +1,23 @@
-//! Stripped state: by look-up from stored texts to what a client is sent, and out of a pile of texts.
+//! Stripped state, by look-up and out of a pile of texts; and who knocks, out of such a pile.
 
 use std::collections::HashMap;
 use std::hint::black_box;
 
 use matrix_knock::event::Pdu;
 use matrix_knock::id::UserId;
+use matrix_knock::pending::PendingKnocks;
 use matrix_knock::state::{FromFn, RoomState as _, StateMap};
 use matrix_knock::stripped_state::{StrippedEvent, TYPES, for_client, in_texts};
 use memchr::memchr;
-use ruma_common::OwnedUserId;
 use ruma_common::serde::Raw;
+use ruma_common::{OwnedEventId, OwnedUserId};
+use ruma_events::room::member::{MembershipState, RoomMemberEventContent};
 use ruma_events::{AnyStateEvent, AnyStrippedStateEvent, StateEventType, TimelineEventType};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::Operation;
-use super::room::{Stored, WAITING, leaked, raw, stored};
+use super::room::{Stored, VERSION, WAITING, leaked, raw, stored};
 
 /// How the texts of a pile are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -196,6 +198,49 @@ pub(crate) fn raw_texts(count: usize, form: Form) -> Operation {
             found.into_iter().flatten().collect::<Vec<&str>>()
         },
         |ours, ruma| ours.len() == TYPES.len() && ours == ruma,
+    )
+    .with_limit(move || black_box(texts).iter().filter(|raw| memchr(0, raw.json().get().as_bytes()).is_some()).count())
+}
+
+/// Who knocks, out of a pile of texts of which every two hundredth is a knock: user, ID of the event, reason, in order of arrival. The
+/// limit as above.
+pub(crate) fn pending(count: usize) -> Operation {
+    let texts = pile(count, Form::Federation).enumerate().map(|(number, text)| {
+        if number.checked_rem(200) != Some(100) {
+            return text;
+        }
+        let content = r#"{"displayname":"Wanda","membership":"knock","reason":"Let me in, please"}"#;
+        let user = format!("@knocker{number:07}:b.example");
+        let knock = state_event("m.room.member", &user, content, number, Form::Federation);
+        knock.replacen('{', &format!(r#"{{"event_id":"$Zk3pWnQ0rYhT8vLxJd5sAeUo1bMqRfCgK{number:09}","#), 1)
+    });
+    let texts: Vec<Raw<AnyStateEvent>> = texts.map(|text| Raw::from_json_string(text).unwrap()).collect();
+    let texts: &'static [Raw<AnyStateEvent>] = texts.leak();
+    Operation::new(
+        move || PendingKnocks::from_state(VERSION, black_box(texts).iter().map(|raw| raw.json().get())),
+        move || {
+            let mut found = Vec::new();
+            for raw in black_box(texts) {
+                if raw.get_field::<StateEventType>("type").unwrap() != Some(StateEventType::RoomMember) {
+                    continue;
+                }
+                let content = raw.get_field::<RoomMemberEventContent>("content").unwrap().unwrap();
+                if content.membership == MembershipState::Knock {
+                    let user = raw.get_field::<OwnedUserId>("state_key").unwrap().unwrap();
+                    let time = raw.get_field::<i64>("origin_server_ts").unwrap().unwrap();
+                    let event_id = raw.get_field::<OwnedEventId>("event_id").unwrap().unwrap();
+                    found.push((time, event_id, user, content.reason));
+                }
+            }
+            found.sort();
+            found
+        },
+        move |ours, ruma| {
+            let ours = ours.iter().map(|knocker| (knocker.user(), knocker.event_id(), knocker.reason()));
+            let ruma =
+                ruma.iter().map(|(_, event_id, user, reason)| (user.as_str(), event_id.as_str(), reason.as_deref()));
+            ruma.len() == count.saturating_add(99).checked_div(200).unwrap_or_default() && ours.eq(ruma)
+        },
     )
     .with_limit(move || black_box(texts).iter().filter(|raw| memchr(0, raw.json().get().as_bytes()).is_some()).count())
 }
