@@ -87,7 +87,7 @@ pub(crate) const ALL: [Named; 10] = [
 ];
 
 /// The same with other inputs, where the choice of them matters: for people who want to know how much.
-pub(crate) const VARIANTS: [Named; 7] = [
+pub(crate) const VARIANTS: [Named; 9] = [
     Named {
         name: "auth/knock/plain, contents read each time",
         make: |size| decision::plain_unread("knock", size.members, 5),
@@ -104,6 +104,8 @@ pub(crate) const VARIANTS: [Named; 7] = [
         name: "auth/knock/plain, our look-up for both",
         make: |size| decision::plain_with_one_look_up("knock", size.members, 5),
     },
+    Named { name: "auth/knock/plain, of 64 strangers", make: |size| decision::plain_of_strangers(size.members) },
+    Named { name: "auth/knock/compiled, of 64 strangers", make: |size| decision::compiled_of_strangers(size.members) },
     Named { name: "stripped/lookup, from texts", make: |_| stripped::lookup_of_texts() },
     Named {
         name: "stripped/raw_texts, unsigned behind the type",

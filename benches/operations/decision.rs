@@ -10,7 +10,7 @@ use ruma_common::room_version_rules::AuthorizationRules;
 use ruma_state_res::check_state_dependent_auth_rules;
 
 use super::Operation;
-use super::room::{MODERATOR, Room, STRANGER, Stored, VERSION, WAITING, raw, stored};
+use super::room::{MODERATOR, Room, STRANGER, Stored, VERSION, WAITING, leaked, raw, stored};
 
 static RULES: AuthorizationRules = AuthorizationRules::V10;
 
@@ -126,6 +126,34 @@ fn compiled_on(event: &'static Stored<'static>, room: &'static Room, allowed: bo
         move || is_allowed_compiled(event, room, &compiled),
         move || is_allowed_by_ruma(event, room),
         move |ours, ruma| *ours == allowed && *ruma == allowed,
+    )
+}
+
+/// The knocks of so many strangers: where a look-up looks depends on the name.
+const STRANGERS: usize = 64;
+
+fn strangers() -> &'static [Stored<'static>] {
+    let content = DECISIONS.iter().find(|decision| decision.name == "knock").unwrap().event.content;
+    let users = (0..STRANGERS).map(|number| leaked(format!("@strange{number:02}:b.example")));
+    users.map(|user| stored("m.room.member", user, user, content)).collect::<Vec<_>>().leak()
+}
+
+pub(super) fn plain_of_strangers(members: usize) -> Operation {
+    let (events, room) = (strangers(), Room::new(members, 5, "knock"));
+    Operation::new(
+        move || events.iter().filter(|event| is_allowed(event, room)).count(),
+        move || events.iter().filter(|event| is_allowed_by_ruma(event, room)).count(),
+        |ours, ruma| [*ours, *ruma] == [STRANGERS; 2],
+    )
+}
+
+pub(super) fn compiled_of_strangers(members: usize) -> Operation {
+    let (events, room) = (strangers(), Room::new(members, 5, "knock"));
+    let compiled = compile(room);
+    Operation::new(
+        move || events.iter().filter(|event| is_allowed_compiled(event, room, &compiled)).count(),
+        move || events.iter().filter(|event| is_allowed_by_ruma(event, room)).count(),
+        |ours, ruma| [*ours, *ruma] == [STRANGERS; 2],
     )
 }
 
