@@ -471,3 +471,48 @@ fn plain_bytes(bytes: &[u8]) -> usize {
     let plain = rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1F)).unwrap_or(rest.len());
     bytes.len() - rest.len() + plain
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn read_over_unread() {
+        for (text, value, behind) in [
+            ("1,2", "1", ",2"),
+            (" nonsense }", "nonsense", "}"),
+            ("[1,[2],{\"a\":[]}] ]", "[1,[2],{\"a\":[]}]", "]"),
+            ("{\"a\":{\"b\":1,\"c\":2}},", "{\"a\":{\"b\":1,\"c\":2}}", ","),
+            ("\"]}\\\",\",", "\"]}\\\",\"", ","),
+            ("\"é\\é\"\"\\\\\"}", "\"é\\é\"\"\\\\\"", "}"),
+            ("[\"]\"],", "[\"]\"]", ","),
+            (",", "", ","),
+        ] {
+            let mut reader = Reader::new(text);
+            assert_eq!(reader.skip_unread(), Ok(value), "{text}");
+            assert_eq!(text.get(reader.at()..), Some(behind), "{text}");
+        }
+        for text in ["", "1", "[1,2", "\"", "\"]", "\"\\", "{\"a\":1", "[\"]"] {
+            let kind = Reader::new(text).skip_unread().map_err(|error| error.kind());
+            assert_eq!(kind, Err(JsonErrorKind::UnexpectedEnd), "{text}");
+        }
+    }
+
+    /// Told apart at every place of the eight bytes that are looked at together, and behind them.
+    #[test]
+    fn where_a_plain_string_ends() {
+        for length in 0..24 {
+            for byte in 0..=0x7F_u8 {
+                for place in 0..length {
+                    let mut bytes = vec![b'x'; length];
+                    bytes[place] = byte;
+                    let ends = matches!(byte, b'"' | b'\\' | 0..=0x1F);
+                    assert_eq!(plain_bytes(&bytes), if ends { place } else { length }, "{byte} at {place} of {length}");
+                    let beyond: String = bytes.iter().map(|byte| char::from(*byte)).chain(['é', '"']).collect();
+                    let expected = if ends { place } else { beyond.len() - 1 };
+                    assert_eq!(plain_bytes(beyond.as_bytes()), expected, "{byte} at {place} of {length}");
+                }
+            }
+        }
+    }
+}
