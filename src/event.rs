@@ -41,7 +41,7 @@ pub trait Event {
     fn sender(&self) -> &str;
 
     /// The `content`, a JSON text. Decisions make do with any text; [what a client is shown](crate::stripped_state::for_client) has
-    /// it as it is, so that it has to be well-formed there, as that of a [`Pdu`] is.
+    /// it as it is, and asks for more.
     fn content(&self) -> &str;
 
     /// The `room_id`; none in the create event of a version 12 room.
@@ -55,7 +55,8 @@ pub trait Event {
     fn sole_prev_event(&self) -> Option<&str>;
 
     /// What decisions need of the [`content`](Self::content) of an `m.room.member` event. A host that keeps its events in memory reads
-    /// them once and answers with what it kept; they have to be those of this content.
+    /// them once and answers with what it kept; they have to be those of this content. A [`Pdu`] keeps them if it comes [from a
+    /// store](Pdu::parse_stored) or its [format is checked](Pdu::check_format).
     fn member_facts(&self) -> MemberFacts {
         MemberFacts::of(self.content())
     }

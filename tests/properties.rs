@@ -31,6 +31,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::test_runner::TestRunner;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 const BOTH: [CanonicalDialect; 2] = [CanonicalDialect::Strict, CanonicalDialect::Lenient];
@@ -105,6 +106,16 @@ fn through_everything<E: Event + ?Sized>(event: &E, state: &[Host]) -> Result<()
     }
     let Ok(user) = UserId::parse(event.sender()) else { return Ok(()) };
     for stripped in for_client(state, user) {
+        // One JSON value, by somebody else's reading; nested not too deep, without lone surrogates.
+        let alone = format!(r#"{{"type":"","sender":"","content":{}}}"#, stripped.content());
+        if serde_json::from_str::<&RawValue>(stripped.content()).is_ok() && Pdu::parse_stored(&alone).is_ok() {
+            prop_assert_eq!(StrippedEvent::try_from(stripped.to_string()), Ok(stripped.clone()));
+            if canonical(stripped.content(), CanonicalDialect::Lenient).is_ok() {
+                // Four keys and no others.
+                let form = canonical(stripped.text(), CanonicalDialect::Lenient);
+                prop_assert_eq!(form.ok(), StrippedEvent::of(&Pdu::parse_stored(stripped.text())?).map(String::from));
+            }
+        }
         let parts = (stripped.event_type(), stripped.state_key(), stripped.sender(), stripped.content());
         let is_it = |event: &Host| {
             let state_key = event.state_key.as_deref().unwrap_or_default();

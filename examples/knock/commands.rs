@@ -9,8 +9,9 @@ use matrix_knock::event::{self, FormatError, KeyValidity, Keys, Pdu, Sha256Hash,
 use matrix_knock::id::UserId;
 use matrix_knock::json::{CanonicalDialect, canonical};
 use matrix_knock::membership_change::MembershipChange;
-use matrix_knock::state::StateMap;
-use matrix_knock::{Ed25519, RoomVersion, stripped_state};
+use matrix_knock::state::{RoomState as _, StateMap};
+use matrix_knock::stripped_state::{self, StrippedEvent};
+use matrix_knock::{Ed25519, RoomVersion};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -147,10 +148,12 @@ pub(crate) fn stripped_state(line: &Line<'_>) -> Answer {
     let state = state(line)?;
     let user_id: String = serde_json::from_str(required("user_id", line)?.get())?;
     let user_id = UserId::parse(&user_id).map_err(|error| format!("`user_id` {error}"))?;
-    // As for a client: what has no canonical form cannot be sent.
+    // What has no canonical form cannot be sent; nobody has checked these events before.
     let federation: Vec<String> =
         stripped_state::events(&state).filter_map(|event| event.to_federation(version).ok()).collect();
-    let client: Vec<String> = stripped_state::for_client(&state, user_id).iter().map(ToString::to_string).collect();
+    let own = state.event("m.room.member", user_id.as_str());
+    let client = stripped_state::events(&state).chain(own).filter_map(|event| StrippedEvent::of(&event));
+    let client: Vec<String> = client.map(String::from).collect();
     Ok(format!(r#""federation":[{}],"client":[{}]"#, federation.join(","), client.join(",")))
 }
 

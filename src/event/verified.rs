@@ -176,8 +176,7 @@ fn signers(version: RoomVersion, pdu: &Pdu<'_>) -> Result<Vec<String>, Signature
     }
     if rules.restricted_join_rule && member.is_some_and(MemberFacts::has_authorizing_user) {
         match MemberContent::read(pdu.content()).unwrap_or_default().authorizing_user {
-            Field::Missing => {}
-            Field::Malformed => return Err(SignatureError::NoAuthorizingUser),
+            Field::Missing | Field::Malformed => return Err(SignatureError::NoAuthorizingUser),
             Field::Is(user) => {
                 let user = user.text();
                 let user = UserId::parse(&user).map_err(|_| SignatureError::NoAuthorizingUser)?;

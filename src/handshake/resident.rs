@@ -41,7 +41,7 @@ pub struct ResidentRoom<'r, S: ?Sized> {
     pub version: RoomVersion,
     /// How this server stands to it.
     pub residence: Residence,
-    /// Its current state.
+    /// Its current state. It must not change while a request is dealt with: what was allowed is not decided again.
     pub state: &'r S,
 }
 

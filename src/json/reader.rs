@@ -457,8 +457,8 @@ fn plain_bytes(bytes: &[u8]) -> usize {
     let mut rest = bytes;
     while let Some((eight, behind)) = rest.split_first_chunk::<8>() {
         let word = u64::from_le_bytes(*eight);
-        // Each sets the high bit of the bytes that are meant; above the first one perhaps of others too, and of those beyond ASCII. The quote is
-        // the only one above the control characters that this bit moves below 0x21.
+        // Each sets the high bit of the bytes that are meant; above the first one perhaps of others too, and of those beyond ASCII.
+        // The quote is the only one above the control characters that this bit moves below 0x21.
         let quotes_and_controls = (word ^ (ONES * 0x02)).wrapping_sub(ONES * 0x21);
         let backslashes = (word ^ (ONES * 0x5C)).wrapping_sub(ONES);
         let found = (quotes_and_controls | backslashes) & !word & HIGH_BITS;

@@ -85,7 +85,7 @@ impl fmt::Display for Membership {
 
 /// What nearly every decision needs of the content of an `m.room.member` event, and no more: three bytes.
 ///
-/// Reading the content is most of what a decision costs. An event that is read once and decided on often, or looked up in the state
+/// Reading contents is much of what a decision costs, in a compiled room most. An event that is read once and decided on often, or looked up in the state
 /// again and again, keeps them ([`Event::member_facts`](crate::event::Event::member_facts)).
 ///
 /// # Examples
@@ -101,8 +101,9 @@ impl fmt::Display for Membership {
 pub struct MemberFacts {
     /// None if the content is no object.
     membership: Option<Field<Option<Membership>>>,
-    authorizing_user: Field<()>,
-    third_party_invite: Field<()>,
+    /// Whatever their kinds are.
+    has_authorizing_user: bool,
+    has_third_party_invite: bool,
 }
 
 impl MemberFacts {
@@ -120,13 +121,11 @@ impl MemberFacts {
     }
 
     fn from_read(content: Option<&MemberContent<'_>>) -> Self {
-        match content {
-            Some(content) => Self {
-                membership: Some(content.membership),
-                authorizing_user: content.authorizing_user.map(drop),
-                third_party_invite: content.third_party_invite.map(drop),
-            },
-            None => Self { membership: None, authorizing_user: Field::Missing, third_party_invite: Field::Missing },
+        Self {
+            membership: content.map(|content| content.membership),
+            has_authorizing_user: content.is_some_and(|content| !matches!(content.authorizing_user, Field::Missing)),
+            has_third_party_invite: content
+                .is_some_and(|content| !matches!(content.third_party_invite, Field::Missing)),
         }
     }
 
@@ -148,12 +147,12 @@ impl MemberFacts {
 
     /// Whether there is a `join_authorised_via_users_server`, of whatever kind.
     pub(crate) const fn has_authorizing_user(self) -> bool {
-        !matches!(self.authorizing_user, Field::Missing)
+        self.has_authorizing_user
     }
 
     /// Whether there is a `third_party_invite`, of whatever kind.
     pub(crate) const fn has_third_party_invite(self) -> bool {
-        !matches!(self.third_party_invite, Field::Missing)
+        self.has_third_party_invite
     }
 }
 
