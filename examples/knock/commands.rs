@@ -34,8 +34,9 @@ pub(crate) fn answer(command: fn(&Line<'_>) -> Answer, input: impl BufRead, mut 
                 writeln!(out, r#"{{"id":{id},"error":{}}}"#, serde_json::to_string(&error.to_string())?)?;
             }
         }
+        // Whoever sent the line may wait for its answer.
+        out.flush()?;
     }
-    out.flush()?;
     Ok(all_read)
 }
 

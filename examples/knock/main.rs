@@ -32,7 +32,8 @@ With one: reads JSON lines from standard input, writes one JSON line for each.
 ";
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<String> =
+        std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned()).collect();
     let done = match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         [] => walk::walk(&mut io::stdout().lock()).map(|()| true),
         ["authorize"] => answer(commands::authorize),

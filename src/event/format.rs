@@ -31,7 +31,7 @@ pub enum FormatError {
     /// It has more than [`MAX_EVENT_BYTES`].
     #[error("event of {bytes} bytes, more than {MAX_EVENT_BYTES}")]
     TooLarge {
-        /// The bytes of its canonical form.
+        /// The bytes of its canonical form; of an entry of a `knock_room_state`, as it was sent.
         bytes: usize,
     },
     /// A property that it must have is missing.

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::content::CREATE;
 use crate::event::{
-    Event, FormatError, FormattedPdu, Keys, Pdu, PduError, SignatureError, VerifiedPdu, Verify, room_id_of_create,
+    Event, FormatError, FormattedPdu, Keys, Pdu, SignatureError, VerifiedPdu, Verify, room_id_of_create,
 };
 use crate::id::{RoomId, UserId};
 use crate::json::{JsonError, Kind, Reader};
@@ -198,7 +198,7 @@ impl Entry {
     fn read(&self, version: RoomVersion) -> Result<FormattedPdu<'_>, Dropped> {
         match self {
             Self::Text(text) => Ok(Pdu::parse(text).map_err(FormatError::Pdu)?.check_format(version)?),
-            Self::TooLarge(bytes) => Err(FormatError::Pdu(PduError::TooLarge { bytes: *bytes }).into()),
+            Self::TooLarge(bytes) => Err(FormatError::TooLarge { bytes: *bytes }.into()),
         }
     }
 }

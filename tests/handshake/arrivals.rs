@@ -114,7 +114,7 @@ fn entries(room: &Room) -> Vec<(String, Option<Dropped>)> {
     let padding = " ".repeat(MAX_ENTRY_BYTES + 1 - good.to_string().len());
     let bytes = MAX_ENTRY_BYTES + 1;
     let padded = good.to_string().replacen('{', &format!("{{{padding}"), 1);
-    rows.push((padded, Some(FormatError::Pdu(PduError::TooLarge { bytes }).into())));
+    rows.push((padded, Some(FormatError::TooLarge { bytes }.into())));
     rows.extend([
         (signed(room, &without(named(room, "A message"), "state_key")), Some(Dropped::NotState)),
         (
@@ -370,7 +370,7 @@ fn the_largest_entry() {
         assert_eq!(verify(&room, &[largest]).shown().len(), 1);
         let larger = signed(&room, &named(&room, &"x".repeat(MAX_ENTRY_BYTES - one + 2)));
         let bytes = MAX_ENTRY_BYTES + 1;
-        let too_large = FormatError::Pdu(PduError::TooLarge { bytes }).into();
+        let too_large = FormatError::TooLarge { bytes }.into();
         assert_eq!(dropped(&verify(&room, &[larger])), [(0, too_large)]);
     }
 }
