@@ -4,8 +4,8 @@
 #     instructions NAME ours peer
 #     allocations NAME ours peer
 #
-# Each side runs N and 2 N times in a process of its own, counted within `Side::run` only; what both have in common falls out with the
-# difference. Lines that start with `#` are for people. Needs valgrind. Usage: benches/count.sh
+# Each side runs so many times in a process of its own, counted within `Side::run` only; the loop around them is a few instructions for
+# each. Lines that start with `#` are for people. Needs valgrind. Usage: benches/count.sh
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -27,10 +27,9 @@ collected() {
 
 # instructions NAME SIDE REPETITIONS [MEMBERS]: of one run, rounded
 instructions() {
-    local once twice
-    once=$(collected "$1" "$2" "$3" "${4:-100}")
-    twice=$(collected "$1" "$2" $(($3 * 2)) "${4:-100}")
-    echo $(((twice - once + $3 / 2) / $3))
+    local all
+    all=$(collected "$1" "$2" "$3" "${4:-100}")
+    echo $(((all + $3 / 2) / $3))
 }
 
 echo '# event/id and handshake/send_knock hash: under valgrind there are no instructions of the processor for that, and on both sides the'

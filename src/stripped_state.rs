@@ -40,7 +40,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::{Event, Pdu, PduError, content};
 use crate::id::UserId;
-use crate::json::{CanonicalDialect, Kind, Reader, Str, canonical, push_string};
+use crate::json::{CanonicalDialect, Reader, Str, canonical, push_string};
 use crate::state::RoomState;
 
 /// The types of the events that tell what a room is, each with an empty state key, in the order in which they are given.
@@ -108,7 +108,7 @@ fn may_be_chosen(text: &str) -> bool {
 
 /// The same for a client: four keys each. The member event of the user who asks comes last, if the state has one.
 ///
-/// The contents are passed on as they are and not read again: the state is the host's own. They have to be JSON as
+/// The contents are passed on as they are, but for white space around them, and not read again: the state is the host's own. They have to be JSON as
 /// [`Pdu::parse_stored`] takes it, nested at most 128 levels deep and without lone surrogates (a `RawValue` of serde_json is
 /// not checked for either); what is shown of others may be no JSON. A host that is not sure of its contents looks
 /// the [`events`] up and prunes each with [`StrippedEvent::of`], which reads them. An event whose content does not begin as an
@@ -155,7 +155,10 @@ impl StrippedEvent {
         const NAMES: usize = CONTENT.len() + SENDER.len() + STATE_KEY.len() + TYPE.len() + END.len();
         const QUOTES: usize = 6;
         let (sender, state_key, event_type) = (event.sender(), event.state_key()?, event.event_type());
-        Reader::new(content).kind().ok().filter(|kind| *kind == Kind::Object)?;
+        let content = match content.as_bytes() {
+            [b'{', .., b'}'] => content,
+            _ => Some(content.trim_matches([' ', '\t', '\n', '\r'])).filter(|trimmed| trimmed.starts_with('{'))?,
+        };
         // Escapes, should there be any, take more.
         let bytes = [content, sender, state_key, event_type].into_iter().map(str::len);
         let mut text = String::with_capacity(bytes.fold(NAMES + QUOTES, usize::saturating_add));
@@ -338,6 +341,9 @@ mod tests {
             assert_eq!(text, event.to_string());
             assert_eq!(StrippedEvent::try_from(text), Ok(event));
         }
+        let padded = StrippedEvent::with_content(&Pdu::parse(text).unwrap(), " \t{ }\r\n").unwrap();
+        assert_eq!(padded.content(), "{ }");
+        assert_eq!(StrippedEvent::try_from(padded.to_string()), Ok(padded));
         let refused = |text: &str| StrippedEvent::try_from(text.to_owned());
         assert_eq!(refused("[]"), Err(NotStripped::Pdu(PduError::NotAnObject)));
         assert_eq!(refused(r#"{"type":"t","sender":"","content":{}}"#), Err(NotStripped::NotState));

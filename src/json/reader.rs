@@ -445,31 +445,45 @@ fn plain_integer(text: &[u8]) -> Option<usize> {
 
 /// Whether nothing in the text has to be escaped in a string.
 pub(super) fn is_plain(text: &str) -> bool {
-    plain_bytes(text.as_bytes()) == text.len()
+    let mut rest = text.as_bytes();
+    // Of a text that is long enough the last eight once more, whatever the others leave of them.
+    let Some(last) = rest.last_chunk::<8>() else { return plain_bytes(rest) == rest.len() };
+    while let Some((eight, behind)) = rest.split_first_chunk::<8>() {
+        if interruptions(*eight) != 0 {
+            return false;
+        }
+        rest = behind;
+    }
+    interruptions(*last) == 0
 }
 
 /// How many bytes stand before the first one that ends or interrupts a string: a quote, a backslash or a control character;
 /// all of them if there is none. Looks at eight bytes at a time.
 #[expect(clippy::arithmetic_side_effects, reason = "a length is never beyond that of a text that is in memory")]
 fn plain_bytes(bytes: &[u8]) -> usize {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGH_BITS: u64 = 0x8080_8080_8080_8080;
     let mut rest = bytes;
     while let Some((eight, behind)) = rest.split_first_chunk::<8>() {
-        let word = u64::from_le_bytes(*eight);
-        // Each sets the high bit of the bytes that are meant; above the first one perhaps of others too, and of those beyond ASCII.
-        // The quote is the only one above the control characters that this bit moves below 0x21.
-        let quotes_and_controls = (word ^ (ONES * 0x02)).wrapping_sub(ONES * 0x21);
-        let backslashes = (word ^ (ONES * 0x5C)).wrapping_sub(ONES);
-        let found = (quotes_and_controls | backslashes) & !word & HIGH_BITS;
+        let found = interruptions(*eight);
         if found != 0 {
-            // The lowest bit that is set belongs to a byte that was meant.
             return bytes.len() - rest.len() + usize::try_from(found.trailing_zeros() / 8).unwrap_or(0);
         }
         rest = behind;
     }
     let plain = rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1F)).unwrap_or(rest.len());
     bytes.len() - rest.len() + plain
+}
+
+/// The high bits of those bytes that end or interrupt a string. Above the first one other bits may be set too; none if there is none.
+#[inline]
+const fn interruptions(eight: [u8; 8]) -> u64 {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGH_BITS: u64 = 0x8080_8080_8080_8080;
+    let word = u64::from_le_bytes(eight);
+    // A borrow goes upward only, from a byte that is meant. Bytes beyond ASCII fall out at the end. The quote is the only one above the
+    // control characters that this bit moves below 0x21.
+    let quotes_and_controls = (word ^ (ONES * 0x02)).wrapping_sub(ONES * 0x21);
+    let backslashes = (word ^ (ONES * 0x5C)).wrapping_sub(ONES);
+    (quotes_and_controls | backslashes) & !word & HIGH_BITS
 }
 
 #[cfg(test)]
@@ -511,6 +525,9 @@ mod tests {
                     let beyond: String = bytes.iter().map(|byte| char::from(*byte)).chain(['é', '"']).collect();
                     let expected = if ends { place } else { beyond.len() - 1 };
                     assert_eq!(plain_bytes(beyond.as_bytes()), expected, "{byte} at {place} of {length}");
+                    let text: String = bytes.iter().map(|byte| char::from(*byte)).collect();
+                    assert_eq!(is_plain(&text), !ends, "{byte} at {place} of {length}");
+                    assert_eq!(is_plain(&(text + "é")), !ends, "{byte} at {place} of {length}");
                 }
             }
         }
