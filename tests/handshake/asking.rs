@@ -2,15 +2,16 @@
 
 use matrix_knock::RoomVersion;
 use matrix_knock::auth::Rule;
-use matrix_knock::event::{Membership, Pdu};
+use matrix_knock::event::Membership;
 use matrix_knock::handshake::resident::{Decision, JudgedBy, MakeKnock, MakeLeave, Refusal, Residence, ResidentRoom};
 use matrix_knock::handshake::template::PrevEvent;
 use matrix_knock::id::{EventId, RoomId, ServerName};
 use serde_json::{Value, json};
 
 use super::breaks::Said;
-use super::federation::{ALICE, Federation, KAY, THEN, json_of, rooms};
-use super::walks::pending;
+use super::federation::{ALICE, KAY, THEN, rooms};
+use super::submission::{pdus, put, texts};
+use super::walks::ready;
 
 pub(crate) const UNKNOWN_ROOM: (u16, &str) = (404, r#"{"errcode":"M_NOT_FOUND","error":"Unknown room"}"#);
 pub(crate) const FORBIDDEN: (u16, &str) = (403, r#"{"errcode":"M_FORBIDDEN","error":"The room does not allow it"}"#);
@@ -35,23 +36,14 @@ struct Asking {
 impl Asking {
     /// A good one.
     fn new(membership: Membership, version: RoomVersion, join_rule: &str) -> Self {
-        let mut federation = Federation::new(version, join_rule);
-        if membership == Membership::Leave {
-            pending(&mut federation);
-        }
-        let room = &federation.room;
-        let stored = |id: &String| {
-            let mut event = json_of(&room.events[id]);
-            event["event_id"] = json!(id);
-            event
-        };
+        let room = ready(membership, version, join_rule).room;
         Self {
             membership,
             version,
             room_id: room.id.clone(),
             is_known: true,
             residence: Residence::Joined,
-            state: room.places.values().map(stored).collect(),
+            state: room.places.values().map(|id| room.stored(id)).collect(),
             tip: (room.tip.clone(), room.depth),
             origin: "k.example",
             user_id: KAY.to_owned(),
@@ -61,16 +53,16 @@ impl Asking {
     }
 
     fn put(&mut self, event_type: &str, state_key: &str, content: &Value) {
-        self.state.retain(|event| event["type"] != json!(event_type) || event["state_key"] != json!(state_key));
-        self.state.push(json!({
+        let event = json!({
             "type": event_type, "state_key": state_key, "sender": ALICE, "content": content, "event_id": "$other",
-        }));
+        });
+        put(event, &mut self.state);
     }
 
     /// What the resident server says.
     fn answer(&self) -> Result<String, Refusal> {
-        let texts: Vec<String> = self.state.iter().map(ToString::to_string).collect();
-        let state: Vec<Pdu<'_>> = texts.iter().map(|text| Pdu::parse_stored(text).expect("an event")).collect();
+        let texts = texts(&self.state);
+        let state = pdus(&texts);
         let room = ResidentRoom {
             room_id: RoomId::parse(&self.room_id).expect("a room ID"),
             version: self.version,

@@ -78,6 +78,13 @@ pub(crate) struct Room {
 }
 
 impl Room {
+    /// An event as the host has it: it knows its ID.
+    pub(crate) fn stored(&self, id: &String) -> Value {
+        let mut event = json_of(&self.events[id]);
+        event["event_id"] = json!(id);
+        event
+    }
+
     /// Made and joined by Alice, who has all the power; joined by Bob, who has none.
     pub(crate) fn new(version: RoomVersion, join_rule: &str) -> Self {
         let mut content = json!({ "room_version": version.as_str() });

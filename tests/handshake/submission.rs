@@ -9,8 +9,8 @@ use matrix_knock::state::RoomState;
 use matrix_knock::{Ed25519, RoomVersion};
 use serde_json::{Value, json};
 
-use super::federation::{ALICE, Federation, KAY, KEY_ID, THEN, json_of, key};
-use super::walks::pending;
+use super::federation::{ALICE, KAY, KEY_ID, THEN, json_of, key};
+use super::walks::ready;
 
 /// An event as the host has it: it knows its ID.
 pub(crate) type Stored = Value;
@@ -43,11 +43,11 @@ pub(crate) struct Submission {
     pub(crate) policy: PolicyVerdict,
 }
 
-fn texts(events: &[Stored]) -> Vec<String> {
+pub(crate) fn texts(events: &[Stored]) -> Vec<String> {
     events.iter().map(ToString::to_string).collect()
 }
 
-fn pdus(texts: &[String]) -> Vec<Pdu<'_>> {
+pub(crate) fn pdus(texts: &[String]) -> Vec<Pdu<'_>> {
     texts.iter().map(|text| Pdu::parse_stored(text).expect("an event")).collect()
 }
 
@@ -61,17 +61,8 @@ pub(crate) fn put(event: Stored, state: &mut Vec<Stored>) {
 impl Submission {
     /// A good one.
     pub(crate) fn new(membership: Membership, version: RoomVersion, join_rule: &str) -> Self {
-        let mut federation = Federation::new(version, join_rule);
-        if membership == Membership::Leave {
-            pending(&mut federation);
-        }
-        let room = &federation.room;
-        let stored = |id: &String| {
-            let mut event = json_of(&room.events[id]);
-            event["event_id"] = json!(id);
-            event
-        };
-        let state: Vec<Stored> = room.places.values().map(stored).collect();
+        let room = ready(membership, version, join_rule).room;
+        let state: Vec<Stored> = room.places.values().map(|id| room.stored(id)).collect();
         let mut named = vec![room.at("m.room.power_levels", "")];
         match membership {
             Membership::Leave => named.push(room.at("m.room.member", KAY)),
@@ -88,7 +79,7 @@ impl Submission {
             residence: Residence::Joined,
             before: state.clone(),
             state,
-            auth_events: named.iter().map(|id| (stored(id), Standing::Accepted)).collect(),
+            auth_events: named.iter().map(|id| (room.stored(id), Standing::Accepted)).collect(),
             found: None,
             origin: "k.example".to_owned(),
             event: json!({

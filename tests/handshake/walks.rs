@@ -3,7 +3,7 @@
 
 use matrix_knock::RoomVersion;
 use matrix_knock::auth::{AuthorizeError, Rule};
-use matrix_knock::event::event_id;
+use matrix_knock::event::{Membership, event_id};
 use matrix_knock::handshake::arrival::Arrival;
 use matrix_knock::handshake::knocking::{Failed, Failure, PendingKnock, Request, Retracted, Retracting, Want};
 use matrix_knock::handshake::resident::{JudgedBy, Refusal};
@@ -15,6 +15,15 @@ use super::knocker::{BOTH, Memory, NOW, Walk, details, knock, machine, run, run_
 /// Kay has knocked.
 pub(crate) fn pending(federation: &mut Federation) -> PendingKnock {
     knock(federation).outcome.expect("a knock that is taken")
+}
+
+/// Where Kay can ask for this change of her membership: before a leave, she has knocked.
+pub(crate) fn ready(membership: Membership, version: RoomVersion, join_rule: &str) -> Federation {
+    let mut federation = Federation::new(version, join_rule);
+    if membership == Membership::Leave {
+        pending(&mut federation);
+    }
+    federation
 }
 
 /// By which state and which rule it was refused.

@@ -85,8 +85,8 @@ impl fmt::Display for Membership {
 
 /// What nearly every decision needs of the content of an `m.room.member` event, and no more: three bytes.
 ///
-/// Reading contents is much of what a decision costs, in a compiled room most. An event that is read once and decided on often, or looked up in the state
-/// again and again, keeps them ([`Event::member_facts`](crate::event::Event::member_facts)).
+/// Reading contents is much of what a decision costs, in a compiled room most. An event that is read once and decided on often, or
+/// looked up in the state again and again, keeps them ([`Event::member_facts`](crate::event::Event::member_facts)).
 ///
 /// # Examples
 ///
