@@ -6,7 +6,7 @@
 #[expect(dead_code, reason = "the other benches take more of it")]
 mod operations;
 
-use operations::{ALL, Named, Size, VARIANTS};
+use operations::{ALL, AuthEventRef, Size, VARIANTS};
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -15,7 +15,7 @@ fn main() {
         [name, side, repetitions, members] => (*name, *side, repetitions.parse().unwrap(), members.parse().unwrap()),
         _ => ("", "both", 1, 10),
     };
-    for Named { make, .. } in
+    for AuthEventRef { make, .. } in
         ALL.into_iter().chain(VARIANTS).filter(|operation| name.is_empty() || operation.name == name)
     {
         let operation = make(Size { members, texts: 1_000 });

@@ -10,8 +10,8 @@ use std::hint::black_box;
 use criterion::{Criterion, criterion_group, criterion_main};
 use matrix_knock::Ed25519;
 use matrix_knock::event::{Verify, without_event_id};
-use matrix_knock::handshake::arrival::KnockRoomState;
 use matrix_knock::id::RoomId;
+use matrix_knock::knocking::room_state::ReceivedRoomState;
 use operations::exchange::{Exchange, NOW, ROOM, operation};
 use operations::room::VERSION;
 
@@ -40,7 +40,7 @@ fn handshake(criterion: &mut Criterion) {
     let list = format!("[{}]", sent.join(","));
     let room_id = RoomId::parse(ROOM).unwrap();
     let keys = |server: &str, key_id: &str| exchange.key(server, key_id);
-    let filter = || KnockRoomState::of_list(black_box(&list)).verify(VERSION, room_id, &keys, &Ed25519, NOW);
+    let filter = || ReceivedRoomState::of_list(black_box(&list)).verify(VERSION, room_id, &keys, &Ed25519, NOW);
     assert_eq!(filter().shown().len(), exchange.texts.len());
     let mut group = criterion.benchmark_group("handshake");
     group.bench_function("make_knock", |bencher| bencher.iter(|| exchange.make_knock()));

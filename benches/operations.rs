@@ -67,49 +67,52 @@ pub(crate) struct Size {
 }
 
 /// An operation by its name.
-pub(crate) struct Named {
+pub(crate) struct AuthEventRef {
     pub(crate) name: &'static str,
     pub(crate) make: fn(Size) -> Operation,
 }
 
 /// All that has a peer. Where a name says 500, so many users stand in the power levels of the room.
-pub(crate) const ALL: [Named; 10] = [
-    Named { name: "auth/knock/plain", make: |size| decision::plain("knock", size.members, 5) },
-    Named { name: "auth/knock/compiled", make: |size| decision::compiled("knock", size.members, 5) },
-    Named { name: "auth/accept/plain_500", make: |size| decision::plain("accept", size.members, 500) },
-    Named { name: "auth/accept/compiled_500", make: |size| decision::compiled("accept", size.members, 500) },
-    Named { name: "auth/decline/plain_500", make: |size| decision::plain("decline", size.members, 500) },
-    Named { name: "auth/decline/compiled_500", make: |size| decision::compiled("decline", size.members, 500) },
-    Named { name: "event/id", make: |_| id::operation() },
-    Named { name: "handshake/send_knock", make: |_| exchange::operation() },
-    Named { name: "stripped/lookup", make: |_| stripped::lookup() },
-    Named { name: "stripped/raw_texts", make: |size| stripped::raw_texts(size.texts, Form::Federation) },
+pub(crate) const ALL: [AuthEventRef; 10] = [
+    AuthEventRef { name: "auth/knock/plain", make: |size| decision::plain("knock", size.members, 5) },
+    AuthEventRef { name: "auth/knock/compiled", make: |size| decision::compiled("knock", size.members, 5) },
+    AuthEventRef { name: "auth/accept/plain_500", make: |size| decision::plain("accept", size.members, 500) },
+    AuthEventRef { name: "auth/accept/compiled_500", make: |size| decision::compiled("accept", size.members, 500) },
+    AuthEventRef { name: "auth/decline/plain_500", make: |size| decision::plain("decline", size.members, 500) },
+    AuthEventRef { name: "auth/decline/compiled_500", make: |size| decision::compiled("decline", size.members, 500) },
+    AuthEventRef { name: "event/id", make: |_| id::operation() },
+    AuthEventRef { name: "handshake/send_knock", make: |_| exchange::operation() },
+    AuthEventRef { name: "stripped/lookup", make: |_| stripped::lookup() },
+    AuthEventRef { name: "stripped/raw_texts", make: |size| stripped::raw_texts(size.texts, Form::Federation) },
 ];
 
 /// The same with other inputs, where the choice of them matters: for people who want to know how much.
-pub(crate) const VARIANTS: [Named; 9] = [
-    Named {
+pub(crate) const VARIANTS: [AuthEventRef; 9] = [
+    AuthEventRef {
         name: "auth/knock/plain, contents read each time",
         make: |size| decision::plain_unread("knock", size.members, 5),
     },
-    Named {
+    AuthEventRef {
         name: "auth/knock/compiled, contents read each time",
         make: |size| decision::compiled_unread("knock", size.members, 5),
     },
-    Named {
+    AuthEventRef {
         name: "auth/accept/compiled_500, contents read each time",
         make: |size| decision::compiled_unread("accept", size.members, 500),
     },
-    Named {
+    AuthEventRef {
         name: "auth/knock/plain, our look-up for both",
         make: |size| decision::plain_with_one_look_up("knock", size.members, 5),
     },
-    Named { name: "auth/knock/plain, of 64 strangers", make: |size| decision::plain_of_strangers(size.members) },
-    Named { name: "auth/knock/compiled, of 64 strangers", make: |size| decision::compiled_of_strangers(size.members) },
-    Named { name: "stripped/lookup, from texts", make: |_| stripped::lookup_of_texts() },
-    Named {
+    AuthEventRef { name: "auth/knock/plain, of 64 strangers", make: |size| decision::plain_of_strangers(size.members) },
+    AuthEventRef {
+        name: "auth/knock/compiled, of 64 strangers",
+        make: |size| decision::compiled_of_strangers(size.members),
+    },
+    AuthEventRef { name: "stripped/lookup, from texts", make: |_| stripped::lookup_of_texts() },
+    AuthEventRef {
         name: "stripped/raw_texts, unsigned behind the type",
         make: |size| stripped::raw_texts(size.texts, Form::Unsigned),
     },
-    Named { name: "pending/raw_texts", make: |size| stripped::pending(size.texts) },
+    AuthEventRef { name: "pending/raw_texts", make: |size| stripped::pending(size.texts) },
 ];

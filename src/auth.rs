@@ -13,7 +13,7 @@
 //!
 //! ```
 //! use matrix_knock::RoomVersion;
-//! use matrix_knock::auth::may;
+//! use matrix_knock::auth::authorize_proposal;
 //! use matrix_knock::event::{Membership, Pdu, Proposal};
 //!
 //! let create = r#"{"type":"m.room.create","state_key":"","sender":"@alice:a.example","content":{}}"#;
@@ -22,10 +22,10 @@
 //! let state = [Pdu::parse(create)?, Pdu::parse(join_rules)?];
 //!
 //! let knock = Proposal::of_oneself("@kay:b.example", Membership::Knock);
-//! assert!(may(RoomVersion::V11, &knock, &state).is_ok());
+//! assert!(authorize_proposal(RoomVersion::V11, &knock, &state).is_ok());
 //!
 //! let join = Proposal::of_oneself("@kay:b.example", Membership::Join);
-//! let refused = may(RoomVersion::V11, &join, &state).unwrap_err();
+//! let refused = authorize_proposal(RoomVersion::V11, &join, &state).unwrap_err();
 //! assert_eq!(refused.to_string(), "rule 4.3.7 of room version 11: the join rule does not let the user join");
 //! # Ok::<(), matrix_knock::event::PduError>(())
 //! ```
@@ -41,7 +41,7 @@ mod server_acl;
 
 pub use self::compiled::CompiledRoom;
 use self::facts::StateFacts;
-pub use self::independent::{AuthEvent, Evidence, Standing, StateIndependent, check_state_independent};
+pub use self::independent::{AuthEvent, AuthStatus, Evidence, StateIndependent, check_state_independent};
 pub use self::rule::{Rejection, Rule};
 pub use self::selection::Selection;
 pub use self::server_acl::{ServerAcl, server_is_allowed};
@@ -139,7 +139,7 @@ pub fn authorize<'e, E: Event + ?Sized>(
 /// # Examples
 ///
 /// See the [module's](self).
-pub fn may<'p>(
+pub fn authorize_proposal<'p>(
     version: RoomVersion,
     proposal: &'p Proposal<'p>,
     state: &(impl RoomState + ?Sized),

@@ -2,12 +2,12 @@
 //! other way round.
 //!
 //! Who the client is (its access token) and what an alias stands for are the host's to find out. What the server does then is
-//! the matter of [`handshake::knocking`](crate::handshake::knocking), or, in a room that it is in, of an event of its own.
+//! the matter of [`knocking`](crate::knocking), or, in a room that it is in, of an event of its own.
 //!
 //! ```text
 //! client                                               server
 //! KnockRequest ── to_http ──▶ HTTP ── parse ──▶ KnockRequest │ RequestError ── to_response ──▶ 4xx
-//! KnockResponse │ KnockError ◀── parse ── HTTP ◀── Display ── KnockResponse │ Refusal, Failure ── to_response
+//! KnockResponse │ KnockError ◀── parse ── HTTP ◀── Display ── KnockResponse │ KnockRefusal, Failure ── to_response
 //! ```
 //!
 //! # What a server does with a request
@@ -39,8 +39,8 @@
 //!
 //! <https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3knockroomidoralias>
 //!
-//! [`Failure::TooLarge`]: crate::handshake::knocking::Failure::TooLarge
-//! [`Failure::to_response`]: crate::handshake::knocking::Failure::to_response
+//! [`Failure::TooLarge`]: crate::knocking::Failure::TooLarge
+//! [`Failure::to_response`]: crate::knocking::Failure::to_response
 
 mod body;
 mod error;
@@ -51,4 +51,4 @@ pub use error::RequestError;
 pub use request::{
     BuiltRequest, HttpRequest, KnockRequest, MAX_BODY_BYTES, MAX_QUERY_BYTES, MAX_REASON_BYTES, MAX_VIA,
 };
-pub use response::{HttpResponse, KnockError, KnockErrorKind, KnockResponse, Refusal};
+pub use response::{HttpResponse, KnockError, KnockErrorKind, KnockRefusal, KnockResponse};

@@ -20,10 +20,10 @@ pub use keys::{KeyValidity, Keys, MAX_KEY_DOCUMENT_BYTES, ServerKeys, ServerKeys
 pub use pdu::{MAX_EVENT_TEXT_BYTES, Pdu, PduError};
 pub use redaction::redact;
 pub(crate) use sign::Draft;
-pub use sign::{Sign, SignError, SignedEvent, sign_event};
+pub use sign::{SignError, SignedEvent, sign_event};
 #[cfg(feature = "ed25519")]
 pub use signature::{Ed25519, Ed25519Key};
-pub use signature::{NoVerifier, Verify};
+pub use signature::{NoVerifier, Sign, Verify};
 pub use verified::{RedactedPdu, SignatureError, SignedPdu, VerifiedPdu, WholePdu};
 
 /// What the rules read of an event, be it the one to decide on or one of a room's state.

@@ -16,7 +16,7 @@ mod string;
 
 pub(crate) use canonical::{Canonical, canonical_part, canonicalize, push_string, push_strings};
 pub use canonical::{CanonicalDialect, canonical};
-pub(crate) use field::Field;
+pub(crate) use field::{Field, read_object, read_object_field};
 pub(crate) use filter::{Everything, Filter, Member, Without};
 pub(crate) use reader::{Kind, Number, Reader};
 pub(crate) use string::Str;

@@ -11,7 +11,7 @@
 //! | [Authorization rules](https://spec.matrix.org/v1.19/server-server-api/#authorization-rules), of `m.room.member` | [`auth`] |
 //! | [Auth events selection](https://spec.matrix.org/v1.19/server-server-api/#auth-events-selection) | [`auth::Selection`] |
 //! | [Server access control lists](https://spec.matrix.org/v1.19/server-server-api/#server-access-control-lists-acls) | [`auth::server_is_allowed`] |
-//! | [Knocking upon a room](https://spec.matrix.org/v1.19/server-server-api/#knocking-upon-a-room) | [`handshake`] |
+//! | [Knocking upon a room](https://spec.matrix.org/v1.19/server-server-api/#knocking-rooms) | [`resident`], [`knocking`], [`template`] |
 //! | [Signing events](https://spec.matrix.org/v1.19/server-server-api/#signing-events), event format | [`event`] |
 //! | [Knocking on rooms](https://spec.matrix.org/v1.19/client-server-api/#knocking-on-rooms), of clients | [`client`] |
 //! | [Stripped state](https://spec.matrix.org/v1.19/client-server-api/#stripped-state) | [`stripped_state`] |
@@ -31,7 +31,7 @@
 //! ```
 //! use matrix_knock::RoomVersion;
 //! use matrix_knock::event::{Event, Pdu};
-//! use matrix_knock::handshake::template::{PrevEvent, Template};
+//! use matrix_knock::template::{PrevEvent, Template};
 //! use matrix_knock::id::{EventId, RoomId, UserId};
 //! use matrix_knock::state::StateMap;
 //! use matrix_knock::stripped_state;
@@ -56,15 +56,18 @@ pub mod auth;
 pub mod client;
 pub mod error;
 pub mod event;
-pub mod handshake;
 pub mod id;
 pub mod json;
+pub mod knocking;
 pub mod membership_change;
 pub mod pending;
+pub mod resident;
 pub mod room_version;
 pub mod state;
 pub mod stripped_state;
 pub mod sync;
+pub mod template;
+mod unpadded_base64;
 mod uri;
 
 #[cfg(feature = "ed25519")]

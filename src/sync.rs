@@ -34,10 +34,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use crate::event::content::join_rules::{JoinRule, join_rule};
-use crate::event::content::{CREATE, JOIN_RULES, MEMBER, read_object, read_object_field};
+use crate::event::content::{CREATE, JOIN_RULES, MEMBER};
 use crate::event::{Event, Membership, Pdu};
 use crate::id::{EventId, UserId};
-use crate::json::{CanonicalDialect, Field, JsonError, Kind, Reader, Without, canonical, canonical_part, push_string};
+use crate::json::{
+    CanonicalDialect, Field, JsonError, Kind, Reader, Without, canonical, canonical_part, push_string, read_object,
+    read_object_field,
+};
 use crate::room_version::RoomVersion;
 use crate::state::RoomState;
 use crate::stripped_state::StrippedEvent;
@@ -88,7 +91,7 @@ impl fmt::Display for Section {
 /// Whether anybody at all can knock on the room, for its summary, the public rooms list and the space hierarchy: its version has
 /// knocking, and its join rule lets people knock.
 ///
-/// Whether a certain user can is for [`may`](crate::auth::may) to say.
+/// Whether a certain user can is for [`authorize_proposal`](crate::auth::authorize_proposal) to say.
 ///
 /// <https://spec.matrix.org/v1.19/client-server-api/#knocking-on-rooms>
 #[must_use]

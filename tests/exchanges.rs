@@ -12,17 +12,16 @@
 
 use std::collections::BTreeMap;
 
-use matrix_knock::auth::Standing;
+use matrix_knock::auth::AuthStatus;
 use matrix_knock::event::{Event, FormatError, Pdu, ServerKeys};
-use matrix_knock::handshake::resident::{
-    Decision, JudgedBy, MakeKnock, MakeLeave, Mismatch, Refusal, Residence, ResidentRoom,
-};
-use matrix_knock::handshake::submission::{
-    Change, Named, Permitted, PolicyVerdict, Received, Repeated, SendKnock, SendLeave, Verified,
-};
-use matrix_knock::handshake::template::{PrevEvent, Template};
 use matrix_knock::id::{EventId, RoomId, ServerName, UserId};
 use matrix_knock::json::{CanonicalDialect, canonical};
+use matrix_knock::resident::submission::{
+    AuthEventRef, AuthorizedEvent, FormatChecked, PolicyVerdict, Repeated, RequestKind, SendKnock, SendLeave,
+    SignatureChecked,
+};
+use matrix_knock::resident::{AuthStage, Decision, MakeKnock, MakeLeave, Mismatch, Refusal, Residence, ResidentRoom};
+use matrix_knock::template::{PrevEvent, Template};
 use matrix_knock::{Ed25519, RoomVersion};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -111,7 +110,7 @@ impl Exchange<'_> {
 
 struct Stored {
     pdu: Pdu<'static>,
-    standing: Standing,
+    status: AuthStatus,
 }
 
 /// All that the resident server has.
@@ -139,7 +138,7 @@ impl Host {
         }
         let stored = |event: &Recorded<'static>| Stored {
             pdu: Pdu::parse_stored(event.pdu.get()).expect("an event").with_event_id(event.event_id),
-            standing: if event.rejected.is_some() { Standing::Rejected } else { Standing::Accepted },
+            status: if event.rejected.is_some() { AuthStatus::Rejected } else { AuthStatus::Accepted },
         };
         let room = |line| serde_json::from_str::<Room<'static>>(line).expect("a room");
         let keys = |text| {
@@ -183,7 +182,7 @@ fn residence(state: &State) -> Residence {
 
 /// How far an event got that was submitted.
 enum Submitted<'q, 'r, C> {
-    Permitted(Box<Permitted<'q, 'r, C, State>>),
+    AuthorizedEvent(Box<AuthorizedEvent<'q, 'r, C, State>>),
     Known(Repeated<'r, C, State>),
     /// The host does not have all the events before it: to find them, or to refuse, is its part.
     NoStateBefore,
@@ -234,7 +233,7 @@ impl Replay<'_> {
             "send_knock" => {
                 let request = SendKnock { event_id, origin, body };
                 let accepted = match self.submit(request.check(room.as_ref())?, &before, &current)? {
-                    Submitted::Permitted(event) => event.accept(PolicyVerdict::NotUsed, Decision::Admit)?,
+                    Submitted::AuthorizedEvent(event) => event.accept(PolicyVerdict::NotUsed, Decision::Admit)?,
                     Submitted::Known(repeated) => return Ok(Some(repeated.to_response(text).unwrap())),
                     Submitted::NoStateBefore => return Ok(None),
                 };
@@ -248,7 +247,9 @@ impl Replay<'_> {
             "send_leave" => {
                 let request = SendLeave { event_id, origin, body };
                 let answer = match self.submit(request.check(room.as_ref())?, &before, &current)? {
-                    Submitted::Permitted(event) => event.accept(PolicyVerdict::NotUsed, Decision::Admit)?.to_response(),
+                    Submitted::AuthorizedEvent(event) => {
+                        event.accept(PolicyVerdict::NotUsed, Decision::Admit)?.to_response()
+                    }
                     Submitted::Known(repeated) => repeated.to_response(),
                     Submitted::NoStateBefore => return Ok(None),
                 };
@@ -267,16 +268,16 @@ impl Replay<'_> {
         template(&prev.collect::<Vec<_>>()).to_response()
     }
 
-    fn verify<'q, 'r, C: Change>(
+    fn verify<'q, 'r, C: RequestKind>(
         &self,
-        received: Received<'q, 'r, C, State>,
-    ) -> Result<Verified<'q, 'r, C, State>, Refusal> {
+        received: FormatChecked<'q, 'r, C, State>,
+    ) -> Result<SignatureChecked<'q, 'r, C, State>, Refusal> {
         received.verify(&self.host.keys, &Ed25519, self.exchange.now)
     }
 
-    fn submit<'q, 'r, C: Change>(
+    fn submit<'q, 'r, C: RequestKind>(
         &self,
-        received: Received<'q, 'r, C, State>,
+        received: FormatChecked<'q, 'r, C, State>,
         before: &State,
         current: &Option<State>,
     ) -> Result<Submitted<'q, 'r, C>, Refusal> {
@@ -290,10 +291,10 @@ impl Replay<'_> {
         }
         let known = || self.exchange.auth_events.iter().map(|number| &self.host.events[*number]);
         let named = verified.auth_events().filter_map(|id| known().find(|event| event.pdu.event_id() == Some(id)));
-        let named: Vec<_> = named.map(|event| Named { event: &event.pdu, standing: event.standing }).collect();
+        let named: Vec<_> = named.map(|event| AuthEventRef { event: &event.pdu, status: event.status }).collect();
         let permitted = verified.authorize(&named, before)?;
         assert_eq!(permitted.policy_server(), None);
-        Ok(Submitted::Permitted(Box::new(permitted)))
+        Ok(Submitted::AuthorizedEvent(Box::new(permitted)))
     }
 
     /// The body of our 200 is Synapse's, but for the order of what has none. No property stands on one side only.
@@ -366,9 +367,9 @@ fn check(refusal: &Refusal, kind: &str) -> &'static str {
         Refusal::ContentHash => "content hash",
         Refusal::NoPrevEvents => "prev events",
         Refusal::UnknownAuthEvents => "auth events",
-        Refusal::Rejected { judged_by: JudgedBy::Itself | JudgedBy::AuthEvents, .. } => "auth events",
-        Refusal::Rejected { judged_by: JudgedBy::StateBefore, .. } => "state before",
-        Refusal::Rejected { judged_by: JudgedBy::CurrentState, .. } if kind.starts_with("make") => "authorization",
+        Refusal::Rejected { stage: AuthStage::Itself | AuthStage::AuthEvents, .. } => "auth events",
+        Refusal::Rejected { stage: AuthStage::StateBefore, .. } => "state before",
+        Refusal::Rejected { stage: AuthStage::CurrentState, .. } if kind.starts_with("make") => "authorization",
         other => panic!("{other:?} is in no recording"),
     }
 }

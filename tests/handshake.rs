@@ -9,8 +9,6 @@
     reason = "a test that cannot be set up fails"
 )]
 
-#[path = "handshake/arrivals.rs"]
-mod arrivals;
 #[path = "handshake/asking.rs"]
 mod asking;
 #[path = "handshake/breaks.rs"]
@@ -27,6 +25,8 @@ mod knocker;
 mod malformed;
 #[path = "handshake/resuming.rs"]
 mod resuming;
+#[path = "handshake/room_states.rs"]
+mod room_states;
 #[path = "handshake/submission.rs"]
 mod submission;
 #[path = "handshake/submitting.rs"]

@@ -1,17 +1,19 @@
 //! The structure of the source: who may use whom, how long a file may be, which version of the specification is cited.
 #![expect(clippy::expect_used, clippy::panic, reason = "a source that cannot be read fails the test")]
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules by floor: a module uses what stands lower, never the other way, and nothing beside it.
-const FLOORS: [(u32, &[&str]); 6] = [
-    (1, &["id", "room_version", "uri"]),
+const FLOORS: [(u32, &[&str]); 7] = [
+    (1, &["id", "room_version", "unpadded_base64", "uri"]),
     (2, &["json"]),
     (3, &["error", "event"]),
     (4, &["client", "membership_change", "state"]),
     (5, &["auth", "stripped_state"]),
-    (6, &["handshake", "pending", "sync"]),
+    (6, &["pending", "sync", "template"]),
+    (7, &["knocking", "resident"]),
 ];
 
 fn floor(module: &str) -> u32 {
@@ -52,6 +54,56 @@ fn nothing_looks_up_or_sideways() {
             if module != used && module != "lib" {
                 assert!(floor(used) < floor(&module), "{}: `{module}` uses `{used}`", path.display());
                 uses += 1;
+            }
+        }
+    }
+    assert!(uses > 20, "the uses were not found");
+}
+
+/// The files of each folder with the files beside them that they use, as `super::name` or `crate::folder::name`.
+fn uses_of_siblings() -> BTreeMap<String, BTreeMap<String, BTreeSet<String>>> {
+    let sources = sources();
+    let mut folders: BTreeMap<String, BTreeMap<String, BTreeSet<String>>> = BTreeMap::new();
+    for (_, path, text) in &sources {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+        let inside = path.strip_prefix(&root).expect("a path below src").with_extension("");
+        let names: Vec<&str> = inside.iter().filter_map(|name| name.to_str()).collect();
+        let Some((file, folder)) = names.split_last().filter(|(_, folder)| !folder.is_empty()) else { continue };
+        let whole = format!("crate::{}::", folder.join("::"));
+        let code: String = text
+            .lines()
+            .take_while(|line| *line != "#[cfg(test)]")
+            .filter(|line| !line.trim_start().starts_with("//"))
+            .collect();
+        let mut used = BTreeSet::new();
+        for prefix in ["super::", &whole] {
+            for rest in code.split(prefix).skip(1) {
+                let end = rest.find(|character: char| !character.is_alphanumeric() && character != '_');
+                used.insert(rest.get(..end.unwrap_or(rest.len())).unwrap_or_default().to_owned());
+            }
+        }
+        folders.entry(folder.join("::")).or_default().insert((*file).to_owned(), used);
+    }
+    for files in folders.values_mut() {
+        let names: BTreeSet<String> = files.keys().cloned().collect();
+        files.iter_mut().for_each(|(file, used)| used.retain(|used| used != file && names.contains(used)));
+    }
+    folders
+}
+
+#[test]
+fn no_files_use_each_other_in_a_circle() {
+    let mut uses = 0;
+    for (folder, mut files) in uses_of_siblings() {
+        uses += files.values().map(BTreeSet::len).sum::<usize>();
+        // Takes away what uses nothing that is left, until nothing is left.
+        while !files.is_empty() {
+            let free: Vec<String> =
+                files.iter().filter(|(_, used)| used.is_empty()).map(|(file, _)| file.clone()).collect();
+            assert!(!free.is_empty(), "a circle in `{folder}`: {files:?}");
+            for file in free {
+                files.remove(&file);
+                files.values_mut().for_each(|used| used.retain(|used| *used != file));
             }
         }
     }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use matrix_knock::RoomVersion;
-use matrix_knock::auth::{CompiledRoom, Rule, may};
+use matrix_knock::auth::{CompiledRoom, Rule, authorize_proposal};
 use matrix_knock::event::{Membership, Pdu, Proposal};
 use matrix_knock::pending::{
     Answer, Answerers, Answering, Knocker, NoEventId, NotAnswered, PendingKnocks, Position, Refused, Update,
@@ -346,7 +346,7 @@ proptest! {
         let room = CompiledRoom::compile(version, &state).expect("a create event");
         let door = Answering::new(&room, &state);
         for answer in Answer::ALL {
-            let verdict = |sender: &str| may(version, &Proposal { sender, target: KAY, membership: answer.membership() }, &state).map(|_| ());
+            let verdict = |sender: &str| authorize_proposal(version, &Proposal { sender, target: KAY, membership: answer.membership() }, &state).map(|_| ());
             for user in USERS {
                 let expected = match kay {
                     "knock" => verdict(user).map_err(NotAnswered::Rejected),

@@ -18,15 +18,15 @@ use std::collections::BTreeSet;
 use generators::{Host, USERS, Zeroes, events, respelled, states, texts};
 use matrix_knock::RoomVersion;
 use matrix_knock::auth::{
-    AuthEvent, AuthorizeError, CompiledRoom, Evidence, Rule, Selection, Standing, authorize, check_state_independent,
-    may,
+    AuthEvent, AuthStatus, AuthorizeError, CompiledRoom, Evidence, Rule, Selection, authorize, authorize_proposal,
+    check_state_independent,
 };
 use matrix_knock::event::{Event, MemberFacts, Membership, Pdu, PduError, Proposal};
-use matrix_knock::handshake::template::{PrevEvent, Template, TemplateError};
 use matrix_knock::id::{EventId, IdError, MAX_ID_BYTES, RoomAlias, RoomId, ServerName, UserId};
 use matrix_knock::json::{CanonicalDialect, JsonError, canonical};
 use matrix_knock::state::RoomState;
 use matrix_knock::stripped_state::{StrippedEvent, TYPES, for_client};
+use matrix_knock::template::{PrevEvent, Template, TemplateError};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -133,7 +133,7 @@ fn auth_event(event: &Host) -> AuthEvent<'_> {
         event_type: &event.event_type,
         state_key: event.state_key.as_deref(),
         room_id: event.room_id.as_deref(),
-        standing: if event.prev.is_some() { Standing::Rejected } else { Standing::Accepted },
+        status: if event.prev.is_some() { AuthStatus::Rejected } else { AuthStatus::Accepted },
     }
 }
 
@@ -142,7 +142,7 @@ fn template(version: RoomVersion, user: UserId<'_>, state: &[Host]) -> Result<()
     let prev_events: Vec<_> = prev_events.into_iter().map(|event_id| PrevEvent { event_id, depth: u64::MAX }).collect();
     let Ok(room) = RoomId::parse("!\u{1}\"😀:home") else { return Err(TestCaseError::fail("a room ID")) };
     let knock = Proposal::of_oneself(user.as_str(), Membership::Knock);
-    let allowed = may(version, &knock, state).map(|allowed| allowed.membership());
+    let allowed = authorize_proposal(version, &knock, state).map(|allowed| allowed.membership());
     prop_assert_eq!(allowed.map_err(AuthorizeError::from), verdict(version, &knock, state));
     let template = Template::knock(version, room, user, state, &prev_events, u64::MAX >> 11);
     match (allowed, template) {

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::fmt::Debug;
 
 use matrix_knock::auth::{
-    AuthEvent, AuthorizeError, CompiledRoom, Evidence, Rejection, Rule, Selection, ServerAcl, Standing,
+    AuthEvent, AuthStatus, AuthorizeError, CompiledRoom, Evidence, Rejection, Rule, Selection, ServerAcl,
 };
 use matrix_knock::client::{
     BuiltRequest, HttpRequest, HttpResponse, KnockError, KnockErrorKind, KnockRequest, KnockResponse, RequestError,
@@ -15,29 +15,27 @@ use matrix_knock::event::{
     RedactedPdu, ServerKeys, ServerKeysError, Sha256Hash, SignError, SignatureError, SignedEvent, SignedPdu,
     VerifiedPdu, VerifyKey, WholePdu,
 };
-use matrix_knock::handshake::afterwards::{Acceptance, Knock, Msc4233Denial, MustReach, NoAnswer, Reason};
-use matrix_knock::handshake::arrival::{Arrival, Dropped, KnockRoomState};
-use matrix_knock::handshake::knocking::{
+use matrix_knock::id::{EventId, IdError, RoomAlias, RoomId, RoomIdOrAlias, ServerName, UserId};
+use matrix_knock::json::{CanonicalDialect, JsonError, JsonErrorKind};
+use matrix_knock::knocking::out_of_band::{Acceptance, Msc4233Denial, MustReach, NoAnswer, Reason, SentKnock};
+use matrix_knock::knocking::room_state::{Dropped, ReceivedRoomState, VerifiedRoomState};
+use matrix_knock::knocking::{
     Details, Failed, Failure, Knocking, NotTaken, OwnMembership, PendingKnock, Reply, Request, Retracted, Retracting,
     Start, Ticket, Want,
 };
-use matrix_knock::handshake::proposed::{Asked, BadTemplate, ProposedEvent};
-use matrix_knock::handshake::resident::{
-    Decision, JudgedBy, LocalError, MakeKnock, MakeLeave, Mismatch, Refusal, Residence,
-};
-use matrix_knock::handshake::submission::{Named, NoCreateEvent, PolicyVerdict, SendKnock, SendLeave};
-use matrix_knock::handshake::template::{PrevEvent, Template, TemplateError};
-use matrix_knock::id::{EventId, IdError, RoomAlias, RoomId, RoomIdOrAlias, ServerName, UserId};
-use matrix_knock::json::{CanonicalDialect, JsonError, JsonErrorKind};
 use matrix_knock::membership_change::{Change, Member, MembershipChange, NotAChange};
 use matrix_knock::pending::{
     Answer, Answerers, Answering, Answers, Knocker, NoEventId, NotAnswered, PendingKnocks, Position,
     Refused as RefusedAnswer, Update,
 };
+use matrix_knock::resident::submission::{AuthEventRef, NoCreateEvent, PolicyVerdict, SendKnock, SendLeave};
+use matrix_knock::resident::{AuthStage, Decision, LocalError, MakeKnock, MakeLeave, Mismatch, Refusal, Residence};
 use matrix_knock::room_version::{EventIdFormat, RoomVersion, RoomVersionRules, UnknownRoomVersion};
 use matrix_knock::state::{FromFn, StateMap};
 use matrix_knock::stripped_state::{NotStripped, StrippedEvent};
 use matrix_knock::sync::{KnockSection, KnockedRoom, MemberEventKey, ReadRoom, Section, SectionError};
+use matrix_knock::template::{BadTemplate, CheckedTemplate, Expected};
+use matrix_knock::template::{PrevEvent, Template, TemplateError};
 
 fn value<T: Send + Sync + Debug + Clone + PartialEq>() {}
 
@@ -58,7 +56,7 @@ fn values_errors_and_proofs() {
     value::<FormattedPdu<'_>>();
     value::<JsonErrorKind>();
     value::<KeyValidity>();
-    value::<Knock<'_>>();
+    value::<SentKnock<'_>>();
     value::<Template>();
     value::<Malformed>();
     value::<Member<'_>>();
@@ -84,7 +82,7 @@ fn values_errors_and_proofs() {
     value::<Sha256Hash>();
     value::<SignedEvent>();
     value::<SignedPdu<'_>>();
-    value::<Standing>();
+    value::<AuthStatus>();
     value::<StrippedEvent>();
     value::<UserId<'_>>();
     value::<VerifiedPdu<'_>>();
@@ -104,8 +102,8 @@ fn values_errors_and_proofs() {
     value::<Position>();
     value::<RefusedAnswer<'_>>();
     value::<Update>();
-    value::<Arrival>();
-    value::<KnockRoomState>();
+    value::<VerifiedRoomState>();
+    value::<ReceivedRoomState>();
     value::<Details>();
     value::<Failed>();
     value::<Knocking>();
@@ -118,15 +116,15 @@ fn values_errors_and_proofs() {
     value::<Start>();
     value::<Ticket>();
     value::<Want<'_>>();
-    value::<Asked<'_>>();
-    value::<ProposedEvent>();
+    value::<Expected<'_>>();
+    value::<CheckedTemplate>();
     value::<Decision>();
-    value::<JudgedBy>();
+    value::<AuthStage>();
     value::<MakeKnock<'_>>();
     value::<MakeLeave<'_>>();
     value::<Mismatch>();
     value::<Residence>();
-    value::<Named<Pdu<'_>>>();
+    value::<AuthEventRef<Pdu<'_>>>();
     value::<PolicyVerdict>();
     value::<SendKnock<'_>>();
     value::<SendLeave<'_>>();
@@ -142,7 +140,7 @@ fn values_errors_and_proofs() {
     error::<KnockError>();
     error::<KnockErrorKind>();
     error::<RequestError>();
-    error::<matrix_knock::client::Refusal>();
+    error::<matrix_knock::client::KnockRefusal>();
     error::<UnknownErrcode>();
     error::<AuthorizeError>();
     error::<FormatError>();

@@ -4,9 +4,9 @@
 #![expect(clippy::unwrap_used, reason = "a vector that cannot be read fails the test")]
 
 use matrix_knock::event::{Ed25519Key, Event, Keys, Pdu, ServerKeys, event_id, sign_event};
-use matrix_knock::handshake::arrival::KnockRoomState;
-use matrix_knock::handshake::proposed::{Asked, Details, ProposedEvent};
 use matrix_knock::id::{RoomId, ServerName, UserId};
+use matrix_knock::knocking::room_state::ReceivedRoomState;
+use matrix_knock::template::{CheckedTemplate, Details, Expected};
 use matrix_knock::{Ed25519, RoomVersion};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
@@ -51,7 +51,8 @@ fn every_template_is_taken_and_its_event_keeps_its_place() {
         let event = response.get("event").unwrap();
         let get = |key: &str| text(event.get(key).unwrap());
         let (room_id, user_id) = (RoomId::parse(get("room_id")).unwrap(), UserId::parse(get("sender")).unwrap());
-        let proposed = ProposedEvent::read(Asked::Knock(&offered()), room_id, user_id, &response.to_string()).unwrap();
+        let proposed =
+            CheckedTemplate::read(Expected::Knock(&offered()), room_id, user_id, &response.to_string()).unwrap();
         assert_eq!(proposed.version().as_str(), text(response.get("room_version").unwrap()));
 
         let made = proposed.to_event(&Details::default(), user_id.server_name(), 7);
@@ -90,7 +91,7 @@ fn every_state_that_came_back_is_shown() {
         let version: RoomVersion = text(line.get("room_version").unwrap()).parse().unwrap();
         let room_id = RoomId::parse(text(line.get("room_id").unwrap())).unwrap();
         let now = line.get("now").unwrap().as_u64().unwrap();
-        let arrival = KnockRoomState::of_answer(&answer).verify(version, room_id, &keys, &Ed25519, now);
+        let arrival = ReceivedRoomState::of_answer(&answer).verify(version, room_id, &keys, &Ed25519, now);
         assert!(arrival.has_create_event());
         let is_redacted = |position: &usize| {
             let content = texts.get(*position).map(|text| Pdu::parse(text).unwrap().content().to_owned());

@@ -9,11 +9,11 @@
 
 use std::collections::BTreeMap;
 
-use matrix_knock::auth::{AuthEvent, CompiledRoom, Evidence, Rule, Standing, authorize, check_state_independent};
+use matrix_knock::auth::{AuthEvent, AuthStatus, CompiledRoom, Evidence, Rule, authorize, check_state_independent};
 use matrix_knock::event::{Event, Pdu};
-use matrix_knock::handshake::template::{PrevEvent, Template};
 use matrix_knock::id::{EventId, RoomId, UserId};
 use matrix_knock::state::StateMap;
+use matrix_knock::template::{PrevEvent, Template};
 use matrix_knock::{NoVerifier, RoomVersion};
 use serde::Deserialize;
 use serde_json::Value;
@@ -84,7 +84,7 @@ impl Event for Stored<'_> {
 struct Graph<'a> {
     version: RoomVersion,
     room: Room<'a>,
-    events: BTreeMap<&'a str, (Stored<'a>, Links, Standing)>,
+    events: BTreeMap<&'a str, (Stored<'a>, Links, AuthStatus)>,
 }
 
 type State<'a> = BTreeMap<(String, String), &'a str>;
@@ -93,13 +93,13 @@ impl<'a> Graph<'a> {
     fn read(line: &'a str) -> Self {
         let room: Room<'a> = serde_json::from_str(line).expect("a room");
         let events = room.events.iter().map(|event| {
-            let standing = match event.rejected {
-                None => Standing::Accepted,
-                Some(_) => Standing::Rejected,
+            let status = match event.rejected {
+                None => AuthStatus::Accepted,
+                Some(_) => AuthStatus::Rejected,
             };
             let stored = Stored { id: event.event_id, pdu: Pdu::parse(event.pdu.get()).expect("an event") };
             let links = serde_json::from_str(event.pdu.get()).expect("links of versions 3 and later");
-            (event.event_id, (stored, links, standing))
+            (event.event_id, (stored, links, status))
         });
         let events = events.collect();
         Self { version: room.room_version.parse().unwrap(), events, room }
@@ -126,7 +126,7 @@ impl<'a> Graph<'a> {
         let mut after: BTreeMap<&'a str, State<'a>> = BTreeMap::new();
         loop {
             let known = before.len();
-            for (id, (event, links, standing)) in &self.events {
+            for (id, (event, links, status)) in &self.events {
                 if before.contains_key(id) {
                     continue;
                 }
@@ -139,7 +139,7 @@ impl<'a> Graph<'a> {
                     continue;
                 };
                 let mut next = state.clone();
-                if let (Some(key), Standing::Accepted) = (event.state_key(), standing) {
+                if let (Some(key), AuthStatus::Accepted) = (event.state_key(), status) {
                     next.insert((event.event_type().to_owned(), key.to_owned()), id);
                 }
                 before.insert(id, state);
@@ -179,15 +179,15 @@ fn every_membership_gets_its_recorded_verdict() {
         let count = counts.entry(graph.version).or_default();
         let before = graph.states_before();
         for recorded in &graph.room.events {
-            let (event, _, standing) = &graph.events[recorded.event_id];
+            let (event, _, status) = &graph.events[recorded.event_id];
             if event.event_type() != "m.room.member" {
                 continue;
             }
             let what = format!("{} {} {}", graph.room.scenario, graph.room.server, recorded.event_id);
-            let expected = match standing {
-                Standing::Accepted => Ok(()),
+            let expected = match status {
+                AuthStatus::Accepted => Ok(()),
                 // The one refused event of the recordings: a knock in version 6.
-                Standing::Rejected => Err(Rule::UnknownMembership),
+                AuthStatus::Rejected => Err(Rule::UnknownMembership),
             };
             match recorded.flags.as_slice() {
                 [] if expected.is_ok() => count.allowed += 1,
@@ -258,7 +258,7 @@ fn check_links(graph: &Graph<'_>, event: &Stored<'_>, auth_events: &[&Stored<'_>
         event_type: "",
         state_key: None,
         room_id: None,
-        standing: Standing::Accepted,
+        status: AuthStatus::Accepted,
     };
     let entries: Vec<AuthEvent<'_>> = auth_events
         .iter()
@@ -291,7 +291,7 @@ fn check_links(graph: &Graph<'_>, event: &Stored<'_>, auth_events: &[&Stored<'_>
         assert_eq!(with(|entry| entry.event_type = "m.room.name"), Some(Rule::UnselectedAuthEvent));
         assert_eq!(with(|entry| entry.state_key = None), Some(Rule::UnselectedAuthEvent));
         assert_eq!(with(|entry| entry.state_key = Some("other")), Some(Rule::UnselectedAuthEvent));
-        assert_eq!(with(|entry| entry.standing = Standing::Rejected), Some(Rule::RejectedAuthEvent));
+        assert_eq!(with(|entry| entry.status = AuthStatus::Rejected), Some(Rule::RejectedAuthEvent));
         assert_eq!(with(|entry| entry.room_id = Some("!other:room")), Some(Rule::AuthEventOfOtherRoom));
         assert_eq!(with(|entry| entry.room_id = None), Some(Rule::AuthEventOfOtherRoom));
     }
@@ -300,7 +300,7 @@ fn check_links(graph: &Graph<'_>, event: &Stored<'_>, auth_events: &[&Stored<'_>
         assert_eq!(refusal(&without, create), Some(Rule::NoCreateEvent));
     } else {
         assert_eq!(refusal(&entries, None), Some(Rule::NoCreateEvent));
-        let rejected = create.map(|create| AuthEvent { standing: Standing::Rejected, ..create });
+        let rejected = create.map(|create| AuthEvent { status: AuthStatus::Rejected, ..create });
         assert_eq!(refusal(&entries, rejected), Some(Rule::NoCreateEvent));
         let other = create.map(|create| AuthEvent { event_id: "$other", ..create });
         assert_eq!(refusal(&entries, other), Some(Rule::NoCreateEvent));
@@ -364,8 +364,8 @@ fn the_state_behind_the_last_event_is_the_recorded_one() {
         let [last] = graph.room.forward_extremities.as_slice() else { continue };
         let Some(state) = before.get(last) else { continue };
         let mut state = state.clone();
-        let (event, _, standing) = &graph.events[last];
-        if let (Some(key), Standing::Accepted) = (event.state_key(), standing) {
+        let (event, _, status) = &graph.events[last];
+        if let (Some(key), AuthStatus::Accepted) = (event.state_key(), status) {
             state.insert((event.event_type().to_owned(), key.to_owned()), last);
         }
         let mut computed: Vec<_> = state.into_values().collect();

@@ -4,8 +4,8 @@
 use matrix_knock::RoomVersion;
 use matrix_knock::auth::Rule;
 use matrix_knock::event::Pdu;
-use matrix_knock::handshake::template::{MAX_DEPTH, MAX_PREV_EVENTS, PrevEvent, Template, TemplateError};
 use matrix_knock::id::{EventId, RoomId, UserId};
+use matrix_knock::template::{MAX_DEPTH, MAX_PREV_EVENTS, PrevEvent, Template, TemplateError};
 use serde_json::{Value, json};
 
 const CREATE: &str = r#"{"type":"m.room.create","state_key":"","sender":"@a:b","content":{},"event_id":"$create"}"#;

@@ -2,7 +2,7 @@
 #![expect(clippy::expect_used, clippy::arithmetic_side_effects, reason = "a test that cannot be set up fails")]
 
 use matrix_knock::auth::{
-    AuthEvent, AuthorizeError, CompiledRoom, Evidence, Rule, Standing, authorize, check_state_independent,
+    AuthEvent, AuthStatus, AuthorizeError, CompiledRoom, Evidence, Rule, authorize, check_state_independent,
 };
 use matrix_knock::event::{Event, Malformed, Pdu};
 use matrix_knock::state::StateMap;
@@ -386,7 +386,7 @@ fn authorizing_servers() {
         event_type: "m.room.create",
         state_key: Some(""),
         room_id: Some("!c"),
-        standing: Standing::Accepted,
+        status: AuthStatus::Accepted,
     };
     let entries = [create];
     let check = |version: RoomVersion, content: &str, signed_by: &[&str]| {

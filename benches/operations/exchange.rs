@@ -5,17 +5,17 @@ use std::hint::black_box;
 
 use ed25519_dalek::{Signature, VerifyingKey};
 use matrix_knock::Ed25519;
-use matrix_knock::auth::Standing;
+use matrix_knock::auth::AuthStatus;
 use matrix_knock::event::{
     Ed25519Key, Event, KeyValidity, Pdu, Sign, SignedEvent, Verify, VerifyKey, redact, sign_event,
 };
-use matrix_knock::handshake::proposed::{Asked, Details, ProposedEvent};
-use matrix_knock::handshake::resident::{Decision, MakeKnock, Residence, ResidentRoom};
-use matrix_knock::handshake::submission::{Named, PolicyVerdict, SendKnock};
-use matrix_knock::handshake::template::PrevEvent;
 use matrix_knock::id::{EventId, RoomId, ServerName, UserId};
 use matrix_knock::json::{CanonicalDialect, canonical};
+use matrix_knock::resident::submission::{AuthEventRef, PolicyVerdict, SendKnock};
+use matrix_knock::resident::{Decision, MakeKnock, Residence, ResidentRoom};
 use matrix_knock::state::{RoomState as _, StateMap};
+use matrix_knock::template::PrevEvent;
+use matrix_knock::template::{CheckedTemplate, Details, Expected};
 use ruma_common::CanonicalJsonObject;
 use ruma_common::room_version_rules::RoomVersionRules;
 use ruma_common::serde::Base64;
@@ -100,7 +100,7 @@ pub(crate) struct Exchange {
     /// The answer to `make_knock`.
     pub(crate) answer: String,
     room: ResidentRoom<'static, StateMap<Pdu<'static>>>,
-    named: Vec<Named<Pdu<'static>>>,
+    named: Vec<AuthEventRef<Pdu<'static>>>,
     home: ServerName<'static>,
     resident_key: [u8; 32],
     home_key: [u8; 32],
@@ -127,8 +127,8 @@ impl Exchange {
         let knock = sign_event(VERSION, &fill(&answer, home), home, &ours).unwrap();
         let named = ["m.room.create", "m.room.power_levels", "m.room.join_rules"]
             .map(|event_type| state.event(event_type, "").unwrap().clone())
-            .map(|event| (event, Standing::Accepted));
-        let mut named = named.map(|(event, standing)| Named { event, standing }).to_vec();
+            .map(|event| (event, AuthStatus::Accepted));
+        let mut named = named.map(|(event, status)| AuthEventRef { event, status }).to_vec();
         let auth_events: Vec<String> = serde_json::from_str::<Read<'_>>(knock.text())
             .unwrap()
             .auth_events
@@ -243,7 +243,7 @@ fn fill(answer: &str, home: ServerName<'_>) -> String {
         avatar_url: None,
     };
     let (room_id, user_id) = (RoomId::parse(ROOM).unwrap(), UserId::parse(KNOCKER).unwrap());
-    ProposedEvent::read(Asked::Knock(&[VERSION]), room_id, user_id, answer).unwrap().to_event(&details, home, NOW)
+    CheckedTemplate::read(Expected::Knock(&[VERSION]), room_id, user_id, answer).unwrap().to_event(&details, home, NOW)
 }
 
 pub(crate) fn operation() -> Operation {

@@ -2,16 +2,16 @@
 
 use std::io::{self, Write};
 
-use matrix_knock::auth::Standing;
+use matrix_knock::auth::AuthStatus;
 use matrix_knock::event::{Ed25519Key, Event, KeyValidity, Keys, Pdu, Sign, VerifyKey};
-use matrix_knock::handshake::knocking::{
+use matrix_knock::id::{EventId, RoomId, ServerName, UserId};
+use matrix_knock::knocking::{
     Details, Intent, Knocking, OwnMembership, PendingKnock, Reply, Request, Retracted, Retracting, Start, Want,
 };
-use matrix_knock::handshake::resident::{Decision, MakeKnock, MakeLeave, Refusal, ResidentRoom};
-use matrix_knock::handshake::submission::{Named, PolicyVerdict, SendKnock, SendLeave};
-use matrix_knock::handshake::template::PrevEvent;
-use matrix_knock::id::{EventId, RoomId, ServerName, UserId};
+use matrix_knock::resident::submission::{AuthEventRef, PolicyVerdict, SendKnock, SendLeave};
+use matrix_knock::resident::{Decision, MakeKnock, MakeLeave, Refusal, ResidentRoom};
 use matrix_knock::state::{FromFn, RoomState, StateMap};
+use matrix_knock::template::PrevEvent;
 use matrix_knock::{Ed25519, RoomVersion};
 
 /// It does not answer.
@@ -188,7 +188,7 @@ impl Resident<'_> {
         let room = (RoomId::parse(&room_id) == Ok(room.room_id)).then_some(&room);
         let origin = knocker.server();
         let body = request.body.as_deref().unwrap_or_default();
-        let host = |error: matrix_knock::handshake::template::TemplateError| (500, error.to_string());
+        let host = |error: matrix_knock::template::TemplateError| (500, error.to_string());
         let text = |event: &&dyn Event| {
             let stored = self.room.state.event(event.event_type(), event.state_key().unwrap_or_default());
             stored.and_then(|event| event.to_federation(self.room.version).ok())
@@ -233,11 +233,11 @@ impl Resident<'_> {
         &'s self,
         ids: impl Iterator<Item = &'i str>,
         knock: Option<&'s Pdu<'s>>,
-    ) -> Vec<Named<&'s Pdu<'s>>> {
+    ) -> Vec<AuthEventRef<&'s Pdu<'s>>> {
         let known = ["m.room.create", "m.room.power_levels", "m.room.join_rules"];
         let recorded = known.map(|event_type| self.room.state.event(event_type, ""));
         ids.filter_map(|id| recorded.into_iter().flatten().chain(knock).find(|event| event.event_id() == Some(id)))
-            .map(|event| Named { event, standing: Standing::Accepted })
+            .map(|event| AuthEventRef { event, status: AuthStatus::Accepted })
             .collect()
     }
 }

@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 use std::error::Error;
 
-use matrix_knock::auth::Standing;
+use matrix_knock::auth::AuthStatus;
 use matrix_knock::event::{Event, Pdu};
-use matrix_knock::handshake::arrival::KnockRoomState;
-use matrix_knock::handshake::proposed::{Asked, Details, ProposedEvent};
-use matrix_knock::handshake::resident::{Decision, MakeKnock, Refusal, Residence, ResidentRoom};
-use matrix_knock::handshake::submission::{Named, PolicyVerdict, SendKnock};
-use matrix_knock::handshake::template::PrevEvent;
 use matrix_knock::id::{EventId, RoomId, ServerName, UserId};
+use matrix_knock::knocking::room_state::ReceivedRoomState;
+use matrix_knock::resident::submission::{AuthEventRef, PolicyVerdict, SendKnock};
+use matrix_knock::resident::{Decision, MakeKnock, Refusal, Residence, ResidentRoom};
 use matrix_knock::state::StateMap;
+use matrix_knock::template::PrevEvent;
+use matrix_knock::template::{CheckedTemplate, Details, Expected};
 use matrix_knock::{Ed25519, RoomVersion};
 use serde_json::value::RawValue;
 
@@ -61,10 +61,10 @@ pub(crate) fn send_knock(line: &Line<'_>) -> Answer {
 
     let accepted = request.check(resident.as_ref()).and_then(|received| {
         let verified = received.verify(&keys, &Ed25519, u64::MAX)?;
-        let named: Vec<Named<&Pdu<'_>>> = verified
+        let named: Vec<AuthEventRef<&Pdu<'_>>> = verified
             .auth_events()
             .filter_map(|id| known.iter().find(|event| event.event_id() == Some(id)))
-            .map(|event| Named { event, standing: Standing::Accepted })
+            .map(|event| AuthEventRef { event, status: AuthStatus::Accepted })
             .collect();
         let before = resident.map(|resident| resident.state).ok_or(Refusal::UnknownRoom)?;
         verified.authorize(&named, before)?.accept(PolicyVerdict::NotUsed, Decision::Admit)
@@ -93,7 +93,7 @@ pub(crate) fn template(line: &Line<'_>) -> Answer {
     };
     let now = parse("now", line)?;
     let response = required("response", line)?.get();
-    match ProposedEvent::read(Asked::Knock(&offered), room_id, user_id, response) {
+    match CheckedTemplate::read(Expected::Knock(&offered), room_id, user_id, response) {
         Ok(proposed) => Ok(format!(r#""ok":true,"event":{}"#, proposed.to_event(&details, server_name, now))),
         Err(reason) => Ok(format!(r#""ok":false,"reason":{}"#, serde_json::to_string(&reason.to_string())?)),
     }
@@ -104,7 +104,7 @@ pub(crate) fn filter_state(line: &Line<'_>) -> Answer {
     let version = room_version(line)?;
     let room_id = text("room_id", line)?;
     let room_id = RoomId::parse(&room_id).map_err(|error| format!("`room_id` {error}"))?;
-    let state = KnockRoomState::of_list(line.get("knock_room_state").map_or("null", |state| state.get()));
+    let state = ReceivedRoomState::of_list(line.get("knock_room_state").map_or("null", |state| state.get()));
     let arrival = state.verify(version, room_id, &keys(line)?, &Ed25519, u64::MAX);
     let client: Vec<String> = arrival.shown().iter().map(ToString::to_string).collect();
     let dropped = arrival

@@ -4,17 +4,17 @@ use std::collections::BTreeMap;
 use std::error::Error;
 use std::io::{self, Write};
 
-use matrix_knock::auth::{CompiledRoom, Rejection, may};
+use matrix_knock::auth::{CompiledRoom, Rejection, authorize_proposal};
 use matrix_knock::event::{Ed25519Key, Event, KeyValidity, Membership, Pdu, Proposal, VerifyKey};
-use matrix_knock::handshake::knocking::{Details, Retracted};
-use matrix_knock::handshake::resident::{Refusal, Residence, ResidentRoom};
-use matrix_knock::handshake::submission::SendKnock;
-use matrix_knock::handshake::template::PrevEvent;
 use matrix_knock::id::{EventId, RoomId, UserId};
+use matrix_knock::knocking::{Details, Retracted};
 use matrix_knock::membership_change::MembershipChange;
 use matrix_knock::pending::{self, Answerers, Answering, PendingKnocks};
+use matrix_knock::resident::submission::SendKnock;
+use matrix_knock::resident::{Refusal, Residence, ResidentRoom};
 use matrix_knock::state::{FromFn, RoomState, StateMap};
 use matrix_knock::sync::{KnockSection, KnockedRoom, Section};
+use matrix_knock::template::PrevEvent;
 use matrix_knock::{Ed25519, RoomVersion, stripped_state};
 use serde::Deserialize;
 use serde_json::Value;
@@ -69,7 +69,7 @@ pub(crate) fn walk(out: &mut impl Write) -> io::Result<()> {
 
     let ban = Pdu::parse(BAN).map_err(io::Error::other)?;
     let proposal = Proposal { sender: ban.sender(), target: BANNED, membership: Membership::Ban };
-    may(walk.version, &proposal, &walk.state).map_err(io::Error::other)?;
+    authorize_proposal(walk.version, &proposal, &walk.state).map_err(io::Error::other)?;
     drop(walk.state.insert(ban));
 
     walk.who_may_knock(out)?;
@@ -112,7 +112,7 @@ impl<'a> Walk<'a> {
         writeln!(out, "  join rule: {}", self.text_of("m.room.join_rules", "join_rule"))?;
         for user in &self.users {
             let knock = Proposal::of_oneself(user, Membership::Knock);
-            let verdict = verdict(may(self.version, &knock, &self.state).err());
+            let verdict = verdict(authorize_proposal(self.version, &knock, &self.state).err());
             writeln!(out, "  {user:<24} {:<8} {verdict}", self.membership(user))?;
         }
         writeln!(out, "  (the walk has banned the last one)")
@@ -131,7 +131,7 @@ impl<'a> Walk<'a> {
             });
             for membership in [Membership::Knock, Membership::Join] {
                 let proposal = Proposal::of_oneself(OUTSIDER, membership);
-                let verdict = verdict(may(self.version, &proposal, &state).err());
+                let verdict = verdict(authorize_proposal(self.version, &proposal, &state).err());
                 writeln!(out, "  {rule:<17} {membership:<6} {verdict}")?;
             }
         }
@@ -146,7 +146,7 @@ impl<'a> Walk<'a> {
             let others = self.users.iter().filter(|user| *user != KNOCKER);
             let proposals = others.map(|sender| Proposal { sender, target: KNOCKER, membership });
             let (able, unable): (Vec<_>, Vec<_>) = proposals
-                .map(|proposal| (proposal.sender, may(self.version, &proposal, &self.state).err()))
+                .map(|proposal| (proposal.sender, authorize_proposal(self.version, &proposal, &self.state).err()))
                 .partition(|(_, refused)| refused.is_none());
             let able: Vec<_> = able.into_iter().map(|(user, _)| user).collect();
             writeln!(out, "  {answer:<8} ({membership:<6})  {}: yes", able.join(", "))?;
@@ -155,7 +155,7 @@ impl<'a> Walk<'a> {
             }
         }
         let retract = Proposal::of_oneself(KNOCKER, Membership::Leave);
-        let verdict = verdict(may(self.version, &retract, &self.state).err());
+        let verdict = verdict(authorize_proposal(self.version, &retract, &self.state).err());
         writeln!(out, "  {:<8} ({:<6})  {KNOCKER}: {verdict}", "retract", retract.membership)
     }
 

@@ -119,12 +119,12 @@ impl CompiledRoom {
         Ok(Authorized { event, version: self.version, membership })
     }
 
-    /// Decides as [`may`](super::may) does: could this user do it now? `state` is asked for memberships only.
+    /// Decides as [`authorize_proposal`](super::authorize_proposal) does: could this user do it now? `state` is asked for memberships only.
     ///
     /// # Errors
     ///
-    /// As [`may`](super::may).
-    pub fn may<'p>(
+    /// As [`authorize_proposal`](super::authorize_proposal).
+    pub fn authorize_proposal<'p>(
         &self,
         proposal: &'p Proposal<'p>,
         state: &(impl RoomState + ?Sized),

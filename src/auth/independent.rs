@@ -11,7 +11,7 @@ use crate::room_version::RoomVersion;
 
 /// Whether an event was itself allowed when it came in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Standing {
+pub enum AuthStatus {
     /// It passed the rules (it may have been soft-failed).
     Accepted,
     /// It was rejected by the rules.
@@ -30,7 +30,7 @@ pub struct AuthEvent<'a> {
     /// Its `room_id`; none in the create event of a version 12 room.
     pub room_id: Option<&'a str>,
     /// How it came in.
-    pub standing: Standing,
+    pub status: AuthStatus,
 }
 
 /// What a host knows of the surroundings of an event.
@@ -87,7 +87,7 @@ impl<E: ?Sized> Copy for StateIndependent<'_, E> {}
 ///
 /// ```
 /// use matrix_knock::RoomVersion;
-/// use matrix_knock::auth::{AuthEvent, Evidence, Rule, Standing, check_state_independent};
+/// use matrix_knock::auth::{AuthEvent, Evidence, Rule, AuthStatus, check_state_independent};
 /// use matrix_knock::event::Pdu;
 ///
 /// let knock = Pdu::parse(
@@ -99,7 +99,7 @@ impl<E: ?Sized> Copy for StateIndependent<'_, E> {}
 ///     event_type: "m.room.create",
 ///     state_key: Some(""),
 ///     room_id: Some("!r:a.example"),
-///     standing: Standing::Accepted,
+///     status: AuthStatus::Accepted,
 /// };
 /// let name = AuthEvent { event_id: "$name", event_type: "m.room.name", ..create };
 /// let evidence = Evidence { auth_events: &[create, name], create_event: None, signed_by: &["b.example"] };
@@ -136,7 +136,7 @@ fn refusing(version: RoomVersion, event: &(impl Event + ?Sized), evidence: &Evid
     if !entries.iter().all(is_selected) {
         return Some(Rule::UnselectedAuthEvent);
     }
-    if entries.iter().any(|entry| entry.standing == Standing::Rejected) {
+    if entries.iter().any(|entry| entry.status == AuthStatus::Rejected) {
         return Some(Rule::RejectedAuthEvent);
     }
     if !by_room_id && !entries.iter().any(is_create) {
@@ -178,7 +178,7 @@ fn is_create(entry: &AuthEvent<'_>) -> bool {
 
 /// v12: whether the room ID is that of an accepted create event, with `!` for `$`.
 fn is_create_event_of(room_id: Option<&str>, create_event: Option<AuthEvent<'_>>) -> bool {
-    let Some(create) = create_event.filter(|entry| is_create(entry) && entry.standing == Standing::Accepted) else {
+    let Some(create) = create_event.filter(|entry| is_create(entry) && entry.status == AuthStatus::Accepted) else {
         return false;
     };
     let opaque = create.event_id.strip_prefix('$');

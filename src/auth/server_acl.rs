@@ -1,9 +1,8 @@
 //! Which servers may take part in a room. <https://spec.matrix.org/v1.19/client-server-api/#mroomserver_acl>
 
 use crate::event::Event;
-use crate::event::content::read_object;
 use crate::id::{ServerName, is_dotted_quad};
-use crate::json::{Field, Kind, Reader, Str};
+use crate::json::{Field, Kind, Reader, Str, read_object};
 use crate::state::RoomState;
 
 const SERVER_ACL: &str = "m.room.server_acl";

@@ -96,20 +96,20 @@ fn room_id_of(body: &str) -> Result<Field<Str<'_>>, JsonError> {
 
 /// Why a server of its own lets a user not knock, before any other server is asked.
 ///
-/// What other servers say is [`Failure`](crate::handshake::knocking::Failure).
+/// What other servers say is [`Failure`](crate::knocking::Failure).
 ///
 /// # Examples
 ///
 /// ```
-/// use matrix_knock::client::Refusal;
+/// use matrix_knock::client::KnockRefusal;
 ///
-/// let response = Refusal::RateLimited { retry_after_ms: Some(2500) }.to_response();
+/// let response = KnockRefusal::RateLimited { retry_after_ms: Some(2500) }.to_response();
 /// assert_eq!((response.status(), response.retry_after()), (429, Some(3)));
 /// let body = r#"{"errcode":"M_LIMIT_EXCEEDED","error":"Too many requests","retry_after_ms":2500}"#;
 /// assert_eq!(response.to_string(), body);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
-pub enum Refusal {
+pub enum KnockRefusal {
     /// The rules of the room do not allow it, the user's own membership does not, or this server has something against it.
     #[error("not allowed")]
     Forbidden,
@@ -130,7 +130,7 @@ pub enum Refusal {
     },
 }
 
-impl Refusal {
+impl KnockRefusal {
     /// The answer to the client.
     #[must_use]
     pub fn to_response(&self) -> ErrorResponse {

@@ -13,7 +13,6 @@ pub(crate) use self::join_rules::JOIN_RULES;
 pub(crate) use self::member::MEMBER;
 pub(crate) use self::power_levels::POWER_LEVELS;
 pub(crate) use self::third_party_invite::THIRD_PARTY_INVITE;
-use crate::json::{JsonError, Kind, Reader, Str};
 
 /// The content that a rule could not make sense of where it needed to: it is no JSON object, or the property that the
 /// rule asks for is of the wrong kind or stands twice.
@@ -34,25 +33,4 @@ pub enum Malformed {
     /// The content of the event itself.
     #[error("the content of the event is malformed")]
     Event,
-}
-
-/// Reads an object that is the whole text. `Err` if the text is anything else.
-pub(crate) fn read_object<'a>(
-    text: &'a str,
-    member: impl FnMut(Str<'a>, &mut Reader<'a>) -> Result<(), JsonError>,
-) -> Result<(), JsonError> {
-    let mut reader = Reader::new(text);
-    reader.object(member)?;
-    reader.end()
-}
-
-/// Reads an object that comes next, or reads over something else. Whether it was an object.
-pub(crate) fn read_object_field<'a>(
-    reader: &mut Reader<'a>,
-    member: impl FnMut(Str<'a>, &mut Reader<'a>) -> Result<(), JsonError>,
-) -> Result<bool, JsonError> {
-    if reader.kind()? == Kind::Object {
-        return reader.object(member).map(|()| true);
-    }
-    reader.skip_value().map(|()| false)
 }

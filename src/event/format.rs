@@ -5,14 +5,14 @@
 
 use std::borrow::Cow;
 
-use super::content::{CREATE, read_object_field};
+use super::content::CREATE;
 use super::hash::{Sha256Hash, event_id_of};
 use super::pdu::Pdu;
 use super::redaction::essential_of;
 use super::signature::each_signature;
 use super::{Event, PduError};
 use crate::id::{EventId, IdError, MAX_ID_BYTES, RoomId, UserId};
-use crate::json::{Field, JsonError, Kind, Reader, Str};
+use crate::json::{Field, JsonError, Kind, Reader, Str, read_object_field};
 use crate::room_version::{EventIdFormat, RoomVersion};
 
 /// The most bytes that an event may have in canonical form, signatures and `unsigned` included.

@@ -11,9 +11,9 @@ use sha2::{Digest as _, Sha256};
 use super::PduError;
 use super::pdu::{Pdu, id_in_body};
 use super::redaction::essential;
-use super::signature::decode_base64;
 use crate::json::{Canonical, CanonicalDialect, JsonError, Kind, Reader, Without, canonicalize};
 use crate::room_version::{EventIdFormat, RoomVersion};
+use crate::unpadded_base64;
 
 /// A SHA-256 hash. `Display` writes it in unpadded standard base64, as the `hashes` of an event have it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -33,7 +33,7 @@ impl Sha256Hash {
     /// The hash that base64 stands for: standard or URL-safe alphabet, with or without padding.
     #[must_use]
     pub fn from_base64(text: &str) -> Option<Self> {
-        decode_base64(text).map(Self)
+        unpadded_base64::decode(text).map(Self)
     }
 
     /// The hash itself.
@@ -45,7 +45,7 @@ impl Sha256Hash {
 
 impl fmt::Display for Sha256Hash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&BASE64_STANDARD_NO_PAD.encode(self.0))
+        f.write_str(&unpadded_base64::encode(&self.0))
     }
 }
 

@@ -4,11 +4,14 @@
 
 use std::collections::BTreeMap;
 
-use super::content::{read_object, read_object_field};
-use super::signature::{ServerSignatures, Verify, check_server_signatures, decode_base64};
+use super::signature::{ServerSignatures, Verify, check_server_signatures};
 use crate::id::ServerName;
-use crate::json::{CanonicalDialect, Field, JsonError, Kind, Reader, Str, Without, canonical, canonical_part};
+use crate::json::{
+    CanonicalDialect, Field, JsonError, Kind, Reader, Str, Without, canonical, canonical_part, read_object,
+    read_object_field,
+};
 use crate::room_version::RoomVersionRules;
+use crate::unpadded_base64;
 
 /// The longest key document that is looked at, in bytes.
 pub const MAX_KEY_DOCUMENT_BYTES: usize = 65_536;
@@ -29,7 +32,7 @@ impl VerifyKey {
     /// The key that base64 stands for: standard or URL-safe alphabet, with or without padding.
     #[must_use]
     pub fn from_base64(text: &str, validity: KeyValidity) -> Option<Self> {
-        decode_base64(text).map(|public_key| Self { public_key, validity })
+        unpadded_base64::decode(text).map(|public_key| Self { public_key, validity })
     }
 }
 
@@ -241,7 +244,7 @@ fn key_entries(reader: &mut Reader<'_>) -> Result<Field<KeyEntries>, JsonError> 
             }
             Ok(())
         })?;
-        let public_key = public_key.known().and_then(|key| decode_base64(&key.text()));
+        let public_key = public_key.known().and_then(|key| unpadded_base64::decode(&key.text()));
         let expired_ts = expired_ts.known();
         let key_id = key_id.text();
         if key_id.starts_with("ed25519:") {

@@ -4,37 +4,20 @@
 
 use std::collections::BTreeMap;
 
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD_NO_PAD;
 use serde::{Deserialize, Serialize};
 
 use super::PduError;
-use super::content::read_object_field;
 use super::hash::{Sha256Hash, content_hash, event_id_of};
 use super::pdu::id_in_body;
 use super::redaction::essential;
+use super::signature::Sign;
 use crate::id::ServerName;
-use crate::json::{CanonicalDialect, Field, JsonError, Kind, Reader, Without, canonical, canonical_part, push_string};
+use crate::json::{
+    CanonicalDialect, Field, JsonError, Kind, Reader, Without, canonical, canonical_part, push_string,
+    read_object_field,
+};
 use crate::room_version::{EventIdFormat, RoomVersion};
-
-/// Makes ed25519 signatures with a key of this server.
-pub trait Sign {
-    /// The ID of the key: `ed25519:` and a version of letters, digits and `_`.
-    fn key_id(&self) -> &str;
-
-    /// Signs the message.
-    fn sign(&self, message: &[u8]) -> [u8; 64];
-}
-
-impl<S: Sign + ?Sized> Sign for &S {
-    fn key_id(&self) -> &str {
-        (**self).key_id()
-    }
-
-    fn sign(&self, message: &[u8]) -> [u8; 64] {
-        (**self).sign(message)
-    }
-}
+use crate::unpadded_base64;
 
 /// An event with its hash and signature, ready to be sent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -183,7 +166,7 @@ impl Draft {
     ) -> Result<SignedEvent, SignError> {
         check_key_id(key_id)?;
         let mut signatures = self.signatures;
-        let signature = BASE64_STANDARD_NO_PAD.encode(signature);
+        let signature = unpadded_base64::encode(signature);
         signatures.entry(server.as_str().to_owned()).or_default().insert(key_id.to_owned(), signature);
         let mut members = String::from(r#""signatures":"#);
         push_signatures(&mut members, &signatures);

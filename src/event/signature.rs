@@ -1,9 +1,7 @@
 //! Signatures: who verifies and makes them, and how they stand in JSON.
 
-#[cfg(feature = "ed25519")]
-use super::sign::Sign;
-use crate::event::content::{read_object, read_object_field};
-use crate::json::{JsonError, Str};
+use crate::json::{JsonError, Str, read_object, read_object_field};
+use crate::unpadded_base64;
 
 /// Verifies ed25519 signatures. [`Ed25519`] does it with this crate's own dependency; a host with its own
 /// cryptography implements this instead and turns the feature `ed25519` off.
@@ -18,6 +16,25 @@ pub trait Verify {
 impl<V: Verify + ?Sized> Verify for &V {
     fn verify(&self, public_key: &[u8; 32], message: &[u8], signature: &[u8; 64]) -> bool {
         (**self).verify(public_key, message, signature)
+    }
+}
+
+/// Makes ed25519 signatures with a key of this server.
+pub trait Sign {
+    /// The ID of the key: `ed25519:` and a version of letters, digits and `_`.
+    fn key_id(&self) -> &str;
+
+    /// Signs the message.
+    fn sign(&self, message: &[u8]) -> [u8; 64];
+}
+
+impl<S: Sign + ?Sized> Sign for &S {
+    fn key_id(&self) -> &str {
+        (**self).key_id()
+    }
+
+    fn sign(&self, message: &[u8]) -> [u8; 64] {
+        (**self).sign(message)
     }
 }
 
@@ -127,7 +144,8 @@ pub(crate) fn each_signature<'a>(
 ) -> Result<(), JsonError> {
     read_object(signatures, |server, reader| {
         read_object_field(reader, |key_id, reader| {
-            let signature = reader.string_field()?.known().and_then(|signature| decode_base64(&signature.text()));
+            let signature =
+                reader.string_field()?.known().and_then(|signature| unpadded_base64::decode(&signature.text()));
             if key_id.text().starts_with("ed25519:") {
                 each(server, key_id, signature);
             }
@@ -137,46 +155,19 @@ pub(crate) fn each_signature<'a>(
     })
 }
 
-/// Bytes from base64: standard or URL-safe alphabet, with or without padding.
-///
-/// The specification has both alphabets for the keys of third-party invites and says unpadded; Synapse reads all four
-/// forms, so we do.
-pub(crate) fn decode_base64<const N: usize>(text: &str) -> Option<[u8; N]> {
-    use base64::Engine as _;
-    use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-
-    const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
-        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
-        .with_decode_allow_trailing_bits(true);
-    const STANDARD: GeneralPurpose = GeneralPurpose::new(&base64::alphabet::STANDARD, LENIENT);
-    const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&base64::alphabet::URL_SAFE, LENIENT);
-
-    let engine = if text.contains(['-', '_']) { &URL_SAFE } else { &STANDARD };
-    engine.decode(text).ok()?.try_into().ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn base64_of_all_four_forms() {
-        for text in ["+/8", "+/8=", "-_8", "-_8="] {
-            assert_eq!(decode_base64(text), Some([0xFB, 0xFF]), "{text}");
-        }
-        for bad in ["", "+/", "+/8A", "+_8", "+/8 ", "é"] {
-            assert_eq!(decode_base64::<2>(bad), None, "{bad}");
-        }
-    }
 
     /// RFC 8032, section 7.1, test 2.
     #[cfg(feature = "ed25519")]
     #[test]
     fn a_signature_of_the_rfc() {
-        let key = decode_base64("PUAXw+hDiVqStwqnTRt+vJyYLM8uxJaMwM1V8Sr0Zgw").unwrap();
-        let signature =
-            decode_base64("kqAJqfDUyrhyDoILX2QlQKKye1QWUD+Ps3YiI+vbadoIWsHkPhWZbkWPNhPQ8R2MOHsurrQwKu6wDSkWErsMAA")
-                .unwrap();
+        let key = unpadded_base64::decode("PUAXw+hDiVqStwqnTRt+vJyYLM8uxJaMwM1V8Sr0Zgw").unwrap();
+        let signature = unpadded_base64::decode(
+            "kqAJqfDUyrhyDoILX2QlQKKye1QWUD+Ps3YiI+vbadoIWsHkPhWZbkWPNhPQ8R2MOHsurrQwKu6wDSkWErsMAA",
+        )
+        .unwrap();
         assert!(Ed25519.verify(&key, b"r", &signature));
         let by_reference: &&Ed25519 = &&Ed25519;
         assert!(by_reference.verify(&key, b"r", &signature));

@@ -94,3 +94,24 @@ impl<'a> Reader<'a> {
         self.skip_value().map(|()| Field::Malformed)
     }
 }
+
+/// Reads an object that is the whole text. `Err` if the text is anything else.
+pub(crate) fn read_object<'a>(
+    text: &'a str,
+    member: impl FnMut(Str<'a>, &mut Reader<'a>) -> Result<(), JsonError>,
+) -> Result<(), JsonError> {
+    let mut reader = Reader::new(text);
+    reader.object(member)?;
+    reader.end()
+}
+
+/// Reads an object that comes next, or reads over something else. Whether it was an object.
+pub(crate) fn read_object_field<'a>(
+    reader: &mut Reader<'a>,
+    member: impl FnMut(Str<'a>, &mut Reader<'a>) -> Result<(), JsonError>,
+) -> Result<bool, JsonError> {
+    if reader.kind()? == Kind::Object {
+        return reader.object(member).map(|()| true);
+    }
+    reader.skip_value().map(|()| false)
+}

@@ -2,9 +2,8 @@
 
 use std::borrow::Cow;
 
-use crate::event::content::read_object;
 use crate::event::{Malformed, Membership};
-use crate::json::{Field, Kind, Str};
+use crate::json::{Field, Kind, Str, read_object};
 
 /// What the content of a member event says of the user. Borrowed from the text; texts with escapes are decoded when asked
 /// for.

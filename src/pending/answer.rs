@@ -115,7 +115,7 @@ impl<'r, S: RoomState + ?Sized> Answering<'r, S> {
             return Err(NotAnswered::OwnKnock);
         }
         let proposal = answer.proposal(sender, knocker);
-        self.room.may(&proposal, self.state)?;
+        self.room.authorize_proposal(&proposal, self.state)?;
         Ok(proposal)
     }
 

@@ -1,9 +1,9 @@
 //! A knock, found in the JSON text of any event of a state.
 
 use super::Knocker;
-use crate::event::content::{MEMBER, read_object};
+use crate::event::content::MEMBER;
 use crate::event::{Membership, event_id, without_event_id};
-use crate::json::Field;
+use crate::json::{Field, read_object};
 use crate::membership_change::Member;
 use crate::room_version::RoomVersion;
 

@@ -1,8 +1,8 @@
 //! The answers: what a server says, what a client makes of it.
 
-use matrix_knock::client::{HttpResponse, KnockError, KnockErrorKind, KnockResponse, Refusal};
-use matrix_knock::handshake::knocking::Failure;
+use matrix_knock::client::{HttpResponse, KnockError, KnockErrorKind, KnockRefusal, KnockResponse};
 use matrix_knock::id::RoomId;
+use matrix_knock::knocking::Failure;
 
 fn parse(status: u16, retry_after: Option<&str>, body: &str) -> Result<KnockResponse, KnockError> {
     KnockResponse::parse(HttpResponse { status, retry_after, body })
@@ -153,18 +153,30 @@ fn refusals_and_failures_reach_the_client() {
     let limited = |retry_after_ms| KnockErrorKind::RateLimited { retry_after_ms };
     let version = || "13".to_owned();
     for (response, status, retry_after, errcode, expected) in [
-        (Refusal::Forbidden.to_response(), 403, None, "M_FORBIDDEN", KnockErrorKind::Forbidden),
-        (Refusal::Guest.to_response(), 403, None, "M_GUEST_ACCESS_FORBIDDEN", KnockErrorKind::GuestAccessForbidden),
-        (Refusal::Suspended.to_response(), 403, None, "M_USER_SUSPENDED", KnockErrorKind::UserSuspended),
-        (Refusal::UnknownAlias.to_response(), 404, None, "M_NOT_FOUND", KnockErrorKind::NotFound),
+        (KnockRefusal::Forbidden.to_response(), 403, None, "M_FORBIDDEN", KnockErrorKind::Forbidden),
         (
-            Refusal::RateLimited { retry_after_ms: Some(1) }.to_response(),
+            KnockRefusal::Guest.to_response(),
+            403,
+            None,
+            "M_GUEST_ACCESS_FORBIDDEN",
+            KnockErrorKind::GuestAccessForbidden,
+        ),
+        (KnockRefusal::Suspended.to_response(), 403, None, "M_USER_SUSPENDED", KnockErrorKind::UserSuspended),
+        (KnockRefusal::UnknownAlias.to_response(), 404, None, "M_NOT_FOUND", KnockErrorKind::NotFound),
+        (
+            KnockRefusal::RateLimited { retry_after_ms: Some(1) }.to_response(),
             429,
             Some(1),
             "M_LIMIT_EXCEEDED",
             limited(Some(1000)),
         ),
-        (Refusal::RateLimited { retry_after_ms: None }.to_response(), 429, None, "M_LIMIT_EXCEEDED", limited(None)),
+        (
+            KnockRefusal::RateLimited { retry_after_ms: None }.to_response(),
+            429,
+            None,
+            "M_LIMIT_EXCEEDED",
+            limited(None),
+        ),
         (
             Failure::IncompatibleRoomVersion { room_version: version() }.to_response(),
             400,
@@ -192,11 +204,11 @@ fn refusals_and_failures_reach_the_client() {
         assert_eq!((error.kind(), error.errcode()), (&expected, Some(errcode)));
     }
     for (refusal, message) in [
-        (Refusal::Forbidden, "not allowed"),
-        (Refusal::Guest, "the user is a guest"),
-        (Refusal::Suspended, "the user is suspended"),
-        (Refusal::UnknownAlias, "unknown alias"),
-        (Refusal::RateLimited { retry_after_ms: None }, "rate limited"),
+        (KnockRefusal::Forbidden, "not allowed"),
+        (KnockRefusal::Guest, "the user is a guest"),
+        (KnockRefusal::Suspended, "the user is suspended"),
+        (KnockRefusal::UnknownAlias, "unknown alias"),
+        (KnockRefusal::RateLimited { retry_after_ms: None }, "rate limited"),
     ] {
         assert_eq!(refusal.to_string(), message);
     }

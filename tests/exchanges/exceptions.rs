@@ -2,8 +2,8 @@
 
 use matrix_knock::auth::Rule;
 use matrix_knock::event::{FormatError, PduError, SignatureError};
-use matrix_knock::handshake::resident::{JudgedBy, Mismatch, Refusal};
 use matrix_knock::id::IdError;
+use matrix_knock::resident::{AuthStage, Mismatch, Refusal};
 
 /// Requests of one kind that we answer in another way than Synapse, for one reason.
 pub(crate) struct Exception {
@@ -119,7 +119,7 @@ exceptions! {
     }
     // In version 12.
     send_knock, "400 M_BAD_JSON" => "403 M_FORBIDDEN", 1: "naming the create event breaks a rule of authorization" {
-        "auth_events with the create event": Refusal::Rejected { judged_by: JudgedBy::Itself, rejection }
+        "auth_events with the create event": Refusal::Rejected { stage: AuthStage::Itself, rejection }
             if rejection.rule() == Rule::UnselectedAuthEvent,
     }
 }

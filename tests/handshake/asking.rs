@@ -3,9 +3,9 @@
 use matrix_knock::RoomVersion;
 use matrix_knock::auth::Rule;
 use matrix_knock::event::Membership;
-use matrix_knock::handshake::resident::{Decision, JudgedBy, MakeKnock, MakeLeave, Refusal, Residence, ResidentRoom};
-use matrix_knock::handshake::template::PrevEvent;
 use matrix_knock::id::{EventId, RoomId, ServerName};
+use matrix_knock::resident::{AuthStage, Decision, MakeKnock, MakeLeave, Refusal, Residence, ResidentRoom};
+use matrix_knock::template::PrevEvent;
 use serde_json::{Value, json};
 
 use super::breaks::Said;
@@ -88,7 +88,7 @@ impl Asking {
 type Break = (u32, &'static str, fn(&mut Asking), Said, (u16, &'static str));
 
 fn by_state(rule: Rule) -> Said {
-    Said::Rule(JudgedBy::CurrentState, rule)
+    Said::Rule(AuthStage::CurrentState, rule)
 }
 
 /// What is wrong with the asking server's versions, or with the room's.

@@ -1,11 +1,11 @@
 //! Every check of `send_knock` and `send_leave`, broken.
 
 use matrix_knock::RoomVersion;
-use matrix_knock::auth::{Rule, Standing};
+use matrix_knock::auth::{AuthStatus, Rule};
 use matrix_knock::event::{Ed25519Key, FormatError, KeyValidity, Membership, PduError, SignatureError};
-use matrix_knock::handshake::resident::{Decision, JudgedBy, Mismatch, Refusal, Residence};
-use matrix_knock::handshake::submission::PolicyVerdict;
 use matrix_knock::json::JsonErrorKind;
+use matrix_knock::resident::submission::PolicyVerdict;
+use matrix_knock::resident::{AuthStage, Decision, Mismatch, Refusal, Residence};
 use serde_json::{Value, json};
 
 use super::asking::{FORBIDDEN, UNKNOWN_ROOM};
@@ -20,7 +20,7 @@ const SIGNATURE: (u16, &str) =
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Said {
     This(Refusal),
-    Rule(JudgedBy, Rule),
+    Rule(AuthStage, Rule),
     /// An error of the JSON, wherever.
     Json(JsonErrorKind),
 }
@@ -28,8 +28,8 @@ pub(crate) enum Said {
 impl Said {
     pub(crate) fn is(&self, found: &Refusal, version: RoomVersion) -> bool {
         match (self, found) {
-            (Self::Rule(by, rule), Refusal::Rejected { judged_by, rejection }) => {
-                let found = (judged_by, rejection.rule(), rejection.version(), rejection.malformed());
+            (Self::Rule(by, rule), Refusal::Rejected { stage, rejection }) => {
+                let found = (stage, rejection.rule(), rejection.version(), rejection.malformed());
                 found == (by, *rule, version, None)
             }
             (Self::Json(kind), Refusal::Format(FormatError::Pdu(PduError::Json(error)))) => error.kind() == *kind,
@@ -54,7 +54,7 @@ const fn mismatch(mismatch: Mismatch) -> Said {
 }
 
 const fn itself(rule: Rule) -> Said {
-    Said::Rule(JudgedBy::Itself, rule)
+    Said::Rule(AuthStage::Itself, rule)
 }
 
 fn not_signed() -> Said {
@@ -186,14 +186,14 @@ fn common() -> Vec<Break> {
         row(
             34,
             "an auth event that does not belong there",
-            |it| it.auth_events.push((it.other("m.room.name", "", json!({})), Standing::Accepted)),
+            |it| it.auth_events.push((it.other("m.room.name", "", json!({})), AuthStatus::Accepted)),
             |_| itself(Rule::UnselectedAuthEvent),
             FORBIDDEN,
         ),
         row(
             35,
             "a rejected auth event",
-            |it| it.auth_events[0].1 = Standing::Rejected,
+            |it| it.auth_events[0].1 = AuthStatus::Rejected,
             |_| itself(Rule::RejectedAuthEvent),
             FORBIDDEN,
         ),
@@ -276,13 +276,13 @@ fn not_federated(version: RoomVersion) -> Vec<Break> {
         43,
         "not federated before",
         |it| at(it.before.iter_mut(), "m.room.create")["m.federate"] = json!(false),
-        |_| Said::Rule(JudgedBy::StateBefore, Rule::NotFederated),
+        |_| Said::Rule(AuthStage::StateBefore, Rule::NotFederated),
         FORBIDDEN,
     )];
     // Since v12 the create event is that of the room in any case.
     let now = |it: &mut Submission| at(it.state.iter_mut(), "m.room.create")["m.federate"] = json!(false);
     if version >= RoomVersion::V12 {
-        let said = |_: &Submission| Said::Rule(JudgedBy::AuthEvents, Rule::NotFederated);
+        let said = |_: &Submission| Said::Rule(AuthStage::AuthEvents, Rule::NotFederated);
         breaks.push(row(40, "not federated", now, said, FORBIDDEN));
         return breaks;
     }
@@ -290,10 +290,10 @@ fn not_federated(version: RoomVersion) -> Vec<Break> {
         40,
         "not federated by the auth events",
         |it| named(it, "m.room.create")["m.federate"] = json!(false),
-        |_| Said::Rule(JudgedBy::AuthEvents, Rule::NotFederated),
+        |_| Said::Rule(AuthStage::AuthEvents, Rule::NotFederated),
         FORBIDDEN,
     ));
-    let said = |_: &Submission| Said::Rule(JudgedBy::CurrentState, Rule::NotFederated);
+    let said = |_: &Submission| Said::Rule(AuthStage::CurrentState, Rule::NotFederated);
     breaks.push(row(46, "not federated now", now, said, FORBIDDEN));
     breaks
 }
@@ -325,7 +325,7 @@ fn of_knocks() -> Vec<Break> {
             41,
             "the join rule by the auth events",
             |it| *named(it, "m.room.join_rules") = json!({ "join_rule": "invite" }),
-            |_| Said::Rule(JudgedBy::AuthEvents, Rule::KnockJoinRule),
+            |_| Said::Rule(AuthStage::AuthEvents, Rule::KnockJoinRule),
             FORBIDDEN,
         ),
         row(
@@ -333,37 +333,37 @@ fn of_knocks() -> Vec<Break> {
             "banned by the auth events",
             |it| {
                 let ban = it.other("m.room.member", KAY, json!({ "membership": "ban" }));
-                it.auth_events.push((ban, Standing::Accepted));
+                it.auth_events.push((ban, AuthStatus::Accepted));
             },
-            |_| Said::Rule(JudgedBy::AuthEvents, Rule::KnockMembership),
+            |_| Said::Rule(AuthStage::AuthEvents, Rule::KnockMembership),
             FORBIDDEN,
         ),
         row(
             44,
             "the join rule before",
             |it| *at(it.before.iter_mut(), "m.room.join_rules") = json!({ "join_rule": "public" }),
-            |_| Said::Rule(JudgedBy::StateBefore, Rule::KnockJoinRule),
+            |_| Said::Rule(AuthStage::StateBefore, Rule::KnockJoinRule),
             FORBIDDEN,
         ),
         row(
             45,
             "invited before",
             |it| put(it.other("m.room.member", KAY, json!({ "membership": "invite" })), &mut it.before),
-            |_| Said::Rule(JudgedBy::StateBefore, Rule::KnockMembership),
+            |_| Said::Rule(AuthStage::StateBefore, Rule::KnockMembership),
             FORBIDDEN,
         ),
         row(
             47,
             "the join rule now",
             |it| *at(it.state.iter_mut(), "m.room.join_rules") = json!({ "join_rule": "restricted" }),
-            |_| Said::Rule(JudgedBy::CurrentState, Rule::KnockJoinRule),
+            |_| Said::Rule(AuthStage::CurrentState, Rule::KnockJoinRule),
             FORBIDDEN,
         ),
         row(
             48,
             "joined now",
             |it| put(it.other("m.room.member", KAY, json!({ "membership": "join" })), &mut it.state),
-            |_| Said::Rule(JudgedBy::CurrentState, Rule::KnockMembership),
+            |_| Said::Rule(AuthStage::CurrentState, Rule::KnockMembership),
             FORBIDDEN,
         ),
     ]
@@ -375,21 +375,21 @@ fn of_leaves() -> Vec<Break> {
             41,
             "nothing to leave by the auth events",
             |it| *named(it, "m.room.member") = json!({ "membership": "leave" }),
-            |_| Said::Rule(JudgedBy::AuthEvents, Rule::LeaveFromNothing),
+            |_| Said::Rule(AuthStage::AuthEvents, Rule::LeaveFromNothing),
             FORBIDDEN,
         ),
         row(
             44,
             "nothing to leave before",
             |it| it.before.retain(|event| event["state_key"] != json!(KAY)),
-            |_| Said::Rule(JudgedBy::StateBefore, Rule::LeaveFromNothing),
+            |_| Said::Rule(AuthStage::StateBefore, Rule::LeaveFromNothing),
             FORBIDDEN,
         ),
         row(
             47,
             "nothing to leave now",
             |it| *at(it.state.iter_mut(), "m.room.member") = json!({ "membership": "ban" }),
-            |_| Said::Rule(JudgedBy::CurrentState, Rule::LeaveFromNothing),
+            |_| Said::Rule(AuthStage::CurrentState, Rule::LeaveFromNothing),
             FORBIDDEN,
         ),
     ]

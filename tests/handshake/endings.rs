@@ -1,9 +1,9 @@
 //! Servers that made a template and do not take what was made of it: who is sent it next, and what is known in the end.
 
 use matrix_knock::RoomVersion;
-use matrix_knock::handshake::arrival::{Arrival, MAX_ANSWER_BYTES};
-use matrix_knock::handshake::knocking::{Details, Failed, Failure, PendingKnock, Retracted, Retracting};
-use matrix_knock::handshake::resident::{Decision, Refusal, Residence};
+use matrix_knock::knocking::room_state::{MAX_ANSWER_BYTES, VerifiedRoomState};
+use matrix_knock::knocking::{Details, Failed, Failure, PendingKnock, Retracted, Retracting};
+use matrix_knock::resident::{Decision, Refusal, Residence};
 
 use super::federation::{A, Answer, B, Federation, KAY, rooms, versions};
 use super::knocker::{BOTH, Knocked, Memory, details, knock, machine, run, run_retraction};
@@ -304,7 +304,7 @@ fn an_answer_without_a_state() {
         let mut federation = room.clone();
         let walk = walk(&mut federation, &Does::Takes(answer(200, body)), &Does::Serves, Memory::Stores);
         let pending = walk.outcome.expect("a knock that is taken");
-        assert_eq!(walk.arrival, Some(Arrival::default()));
+        assert_eq!(walk.arrival, Some(VerifiedRoomState::default()));
         is_the_knock(Some(&pending), &federation, A);
     }
 }

@@ -2,10 +2,10 @@
 
 use matrix_knock::RoomVersion;
 use matrix_knock::event::Membership;
-use matrix_knock::handshake::knocking::{
+use matrix_knock::id::{RoomId, UserId};
+use matrix_knock::knocking::{
     Details, Failed, Failure, Intent, Knocking, MAX_SERVERS, OwnMembership, Retracted, Retracting, Start,
 };
-use matrix_knock::id::{RoomId, UserId};
 
 use super::federation::{A, Answer, B, Federation, KAY, versions};
 use super::knocker::{BOTH, Memory, details, machine, run, run_retraction};

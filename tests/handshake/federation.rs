@@ -3,14 +3,16 @@
 
 use std::collections::BTreeMap;
 
-use matrix_knock::auth::{AuthorizeError, Selection, Standing, authorize};
+use matrix_knock::auth::{AuthStatus, AuthorizeError, Selection, authorize};
 use matrix_knock::event::{Ed25519Key, Event, KeyValidity, Pdu, VerifyKey, sign_event};
-use matrix_knock::handshake::knocking::Request;
-use matrix_knock::handshake::resident::{Decision, MakeKnock, MakeLeave, Refusal, Residence, ResidentRoom};
-use matrix_knock::handshake::submission::{Change, Named, Permitted, PolicyVerdict, SendKnock, SendLeave, Verified};
-use matrix_knock::handshake::template::{PrevEvent, Template};
 use matrix_knock::id::{EventId, RoomId, ServerName};
+use matrix_knock::knocking::Request;
+use matrix_knock::resident::submission::{
+    AuthEventRef, AuthorizedEvent, PolicyVerdict, RequestKind, SendKnock, SendLeave, SignatureChecked,
+};
+use matrix_knock::resident::{Decision, MakeKnock, MakeLeave, Refusal, Residence, ResidentRoom};
 use matrix_knock::state::RoomState;
+use matrix_knock::template::{PrevEvent, Template};
 use matrix_knock::{Ed25519, RoomVersion};
 use serde_json::{Value, json};
 
@@ -294,11 +296,11 @@ impl Federation {
         Ok(of(&[PrevEvent { event_id, depth: self.room.depth }])?.expect("a template"))
     }
 
-    fn permitted<'q, 'r, C: Change, S: RoomState>(
+    fn permitted<'q, 'r, C: RequestKind, S: RoomState>(
         &self,
-        verified: Verified<'q, 'r, C, S>,
-    ) -> Result<Permitted<'q, 'r, C, S>, Refusal> {
-        let named = |id: &str| self.room.pdu(id).map(|event| Named { event, standing: Standing::Accepted });
+        verified: SignatureChecked<'q, 'r, C, S>,
+    ) -> Result<AuthorizedEvent<'q, 'r, C, S>, Refusal> {
+        let named = |id: &str| self.room.pdu(id).map(|event| AuthEventRef { event, status: AuthStatus::Accepted });
         let auth_events: Vec<_> = verified.auth_events().filter_map(named).collect();
         let last = verified.prev_events().next().expect("a previous event");
         let before = self.room.pdus(&self.room.after[last]);

@@ -1,11 +1,11 @@
 //! The knocking server, `k.example`: a host that does what the machine wants.
 
 use matrix_knock::event::Sign;
-use matrix_knock::handshake::arrival::Arrival;
-use matrix_knock::handshake::knocking::{
+use matrix_knock::id::{RoomId, UserId};
+use matrix_knock::knocking::room_state::VerifiedRoomState;
+use matrix_knock::knocking::{
     Details, Failed, Intent, Knocking, OwnMembership, PendingKnock, Reply, Request, Retracted, Retracting, Start, Want,
 };
-use matrix_knock::id::{RoomId, UserId};
 use matrix_knock::{Ed25519, RoomVersion};
 
 use super::federation::{A, Answer, B, Federation, KAY, KEY_ID, THEN, key, keys};
@@ -27,7 +27,7 @@ pub(crate) struct Walk<O> {
     pub(crate) outcome: O,
     /// Whom it asked for what: `a.example make_knock`.
     pub(crate) asked: Vec<String>,
-    pub(crate) arrival: Option<Arrival>,
+    pub(crate) arrival: Option<VerifiedRoomState>,
 }
 
 pub(crate) type Knocked = Walk<Result<PendingKnock, Failed>>;

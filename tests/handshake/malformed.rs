@@ -1,9 +1,9 @@
 //! What is no event of the room's version, in every way.
 
 use matrix_knock::event::{FormatError, MAX_EVENT_TEXT_BYTES, PduError};
-use matrix_knock::handshake::resident::Refusal;
 use matrix_knock::id::IdError;
 use matrix_knock::json::JsonErrorKind;
+use matrix_knock::resident::Refusal;
 use serde_json::json;
 
 use super::breaks::{Break, Said, row};

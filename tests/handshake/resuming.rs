@@ -1,7 +1,7 @@
 //! Machines that are stored in every state, and answers that they do not take.
 
 use matrix_knock::event::{KeyValidity, Sign, VerifyKey};
-use matrix_knock::handshake::knocking::{
+use matrix_knock::knocking::{
     Failed, Failure, Knocking, NotTaken, PendingKnock, Reply, Retracted, Retracting, Ticket, Want,
 };
 use matrix_knock::{Ed25519, RoomVersion};

@@ -1,10 +1,12 @@
 //! A `send_knock` or `send_leave` with everything around it, each part of which can be broken.
 
-use matrix_knock::auth::Standing;
+use matrix_knock::auth::AuthStatus;
 use matrix_knock::event::{Ed25519Key, KeyValidity, Membership, Pdu, VerifyKey, sign_event};
-use matrix_knock::handshake::resident::{Decision, Refusal, Residence, ResidentRoom};
-use matrix_knock::handshake::submission::{Change, Named, Permitted, PolicyVerdict, Received, SendKnock, SendLeave};
 use matrix_knock::id::{RoomId, ServerName};
+use matrix_knock::resident::submission::{
+    AuthEventRef, AuthorizedEvent, FormatChecked, PolicyVerdict, RequestKind, SendKnock, SendLeave,
+};
+use matrix_knock::resident::{Decision, Refusal, Residence, ResidentRoom};
 use matrix_knock::state::RoomState;
 use matrix_knock::{Ed25519, RoomVersion};
 use serde_json::{Value, json};
@@ -26,7 +28,7 @@ pub(crate) struct Submission {
     /// The current state, the state before the event, and what it names.
     pub(crate) state: Vec<Stored>,
     pub(crate) before: Vec<Stored>,
-    pub(crate) auth_events: Vec<(Stored, Standing)>,
+    pub(crate) auth_events: Vec<(Stored, AuthStatus)>,
     /// How many of the named events the host finds.
     pub(crate) found: Option<usize>,
     pub(crate) origin: String,
@@ -79,7 +81,7 @@ impl Submission {
             residence: Residence::Joined,
             before: state.clone(),
             state,
-            auth_events: named.iter().map(|id| (room.stored(id), Standing::Accepted)).collect(),
+            auth_events: named.iter().map(|id| (room.stored(id), AuthStatus::Accepted)).collect(),
             found: None,
             origin: "k.example".to_owned(),
             event: json!({
@@ -122,10 +124,10 @@ impl Submission {
 
         let (state, before) = (texts(&self.state), texts(&self.before));
         let (state, before) = (pdus(&state), pdus(&before));
-        let (events, standings): (Vec<Stored>, Vec<Standing>) = self.auth_events.iter().cloned().unzip();
+        let (events, standings): (Vec<Stored>, Vec<AuthStatus>) = self.auth_events.iter().cloned().unzip();
         let events = texts(&events);
         let named: Vec<_> =
-            pdus(&events).into_iter().zip(standings).map(|(event, standing)| Named { event, standing }).collect();
+            pdus(&events).into_iter().zip(standings).map(|(event, status)| AuthEventRef { event, status }).collect();
         let named = named.get(..self.found.unwrap_or(named.len())).expect("not more than there are");
         let room = ResidentRoom {
             room_id: RoomId::parse(&self.room_id).expect("a room ID"),
@@ -152,12 +154,12 @@ impl Submission {
         }
     }
 
-    fn permitted<'q, 'r, C: Change, S: RoomState>(
+    fn permitted<'q, 'r, C: RequestKind, S: RoomState>(
         &self,
-        received: Received<'q, 'r, C, S>,
-        named: &[Named<Pdu<'_>>],
+        received: FormatChecked<'q, 'r, C, S>,
+        named: &[AuthEventRef<Pdu<'_>>],
         before: &Vec<Pdu<'_>>,
-    ) -> Result<Permitted<'q, 'r, C, S>, Refusal> {
+    ) -> Result<AuthorizedEvent<'q, 'r, C, S>, Refusal> {
         let keys = |server: &str, key_id: &str| {
             let public_key = key(server).public_key();
             (key_id == KEY_ID).then_some(VerifyKey { public_key, validity: self.validity })

@@ -2,7 +2,7 @@
 
 use matrix_knock::RoomVersion;
 use matrix_knock::event::{Membership, SignatureError};
-use matrix_knock::handshake::resident::Refusal;
+use matrix_knock::resident::Refusal;
 use serde_json::json;
 
 use super::breaks::breaks;

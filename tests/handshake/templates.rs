@@ -1,11 +1,11 @@
 //! Templates that are not what was asked for, in every way: each is named, and the next server is asked.
 
 use matrix_knock::RoomVersion;
-use matrix_knock::handshake::knocking::{Failed, Failure, Retracted, Retracting};
-use matrix_knock::handshake::proposed::{Asked, BadTemplate, Details, MAX_TEMPLATE_BYTES, ProposedEvent};
-use matrix_knock::handshake::template::MAX_DEPTH;
 use matrix_knock::id::{RoomId, ServerName, UserId};
 use matrix_knock::json::JsonErrorKind;
+use matrix_knock::knocking::{Failed, Failure, Retracted, Retracting};
+use matrix_knock::template::MAX_DEPTH;
+use matrix_knock::template::{BadTemplate, CheckedTemplate, Details, Expected, MAX_TEMPLATE_BYTES};
 use serde_json::{Value, json};
 
 use super::federation::{A, Federation, KAY, json_of, rooms};
@@ -142,9 +142,9 @@ fn unreadable(good: &str) -> Vec<(String, JsonErrorKind)> {
     ]
 }
 
-fn read(asked: Asked<'_>, federation: &Federation, answer: &str) -> Result<ProposedEvent, BadTemplate> {
+fn read(asked: Expected<'_>, federation: &Federation, answer: &str) -> Result<CheckedTemplate, BadTemplate> {
     let room_id = RoomId::parse(&federation.room.id).expect("a room ID");
-    ProposedEvent::read(asked, room_id, UserId::parse(KAY).expect("a user ID"), answer)
+    CheckedTemplate::read(asked, room_id, UserId::parse(KAY).expect("a user ID"), answer)
 }
 
 /// A resident server's own template, and what may be in it for all we care.
@@ -170,7 +170,7 @@ fn hostile_templates() {
         let mut rows = hostile(&good);
         let text = good.to_string();
         for (answer, kind) in unreadable(&text) {
-            let Err(BadTemplate::Json(error)) = read(Asked::Knock(&RoomVersion::ALL), &federation, &answer) else {
+            let Err(BadTemplate::Json(error)) = read(Expected::Knock(&RoomVersion::ALL), &federation, &answer) else {
                 panic!("{kind:?}: {answer}");
             };
             assert_eq!(error.kind(), kind, "{answer}");
@@ -179,7 +179,7 @@ fn hostile_templates() {
         assert!(rows.len() > 150, "{} rows", rows.len());
         let offered: Vec<_> = RoomVersion::ALL.into_iter().filter(|version| version.rules().knocking).collect();
         for (answer, error) in rows {
-            assert_eq!(read(Asked::Knock(&offered), &federation, &answer), Err(error), "{answer}");
+            assert_eq!(read(Expected::Knock(&offered), &federation, &answer), Err(error), "{answer}");
             let mut federation = federation.clone();
             let walk = run(machine(&federation.room.id, &BOTH, &details()), Memory::Keeps, |request, now| {
                 if request.server == A { Some((200, answer.clone())) } else { federation.serve(request, now) }
@@ -194,7 +194,7 @@ fn hostile_templates() {
         for old in [RoomVersion::V1, RoomVersion::V6] {
             let mut answer = good.clone();
             answer["room_version"] = json!(old.as_str());
-            let found = read(Asked::Knock(&RoomVersion::ALL), &federation, &answer.to_string());
+            let found = read(Expected::Knock(&RoomVersion::ALL), &federation, &answer.to_string());
             assert_eq!(found, Err(BadTemplate::NoKnocking(old)));
         }
     }
@@ -208,7 +208,7 @@ fn a_version_that_was_not_offered() {
         let mut federation = Federation::new(version, join_rule);
         let answer = good(&mut federation).to_string();
         for offered in RoomVersion::ALL.into_iter().filter(|offered| offered.rules().knocking) {
-            let found = read(Asked::Knock(&[offered]), &federation, &answer).map(|event| event.version());
+            let found = read(Expected::Knock(&[offered]), &federation, &answer).map(|event| event.version());
             let expected = if offered == version { Ok(version) } else { Err(BadTemplate::RoomVersion) };
             assert_eq!(found, expected);
         }
@@ -221,7 +221,7 @@ fn what_is_left_behind() {
     for (version, join_rule) in rooms() {
         let mut federation = Federation::new(version, join_rule);
         let good = good(&mut federation);
-        let expected = read(Asked::Knock(&[version]), &federation, &good.to_string()).expect("a template");
+        let expected = read(Expected::Knock(&[version]), &federation, &good.to_string()).expect("a template");
         let mut answer = good.clone();
         answer["x"] = json!(1.5);
         for (property, value) in [
@@ -241,7 +241,7 @@ fn what_is_left_behind() {
         for property in ["reason", "displayname", "avatar_url", "is_direct", "unknown"] {
             answer["event"]["content"][property] = json!({ "from": "evil.example" });
         }
-        let found = read(Asked::Knock(&[version]), &federation, &answer.to_string());
+        let found = read(Expected::Knock(&[version]), &federation, &answer.to_string());
         assert_eq!(found.as_ref(), Ok(&expected));
         let origin = ServerName::parse("k.example").expect("a server name");
         let event = json_of(&expected.to_event(&Details::default(), origin, NOW));
@@ -273,7 +273,7 @@ fn counts_and_depths_that_are_allowed() {
         answer["event"]["auth_events"] = ids(auth_events);
         answer["event"]["prev_events"] = ids(prev_events);
         answer["event"]["depth"] = json!(depth);
-        let event = read(Asked::Knock(&[RoomVersion::V10]), &federation, &answer.to_string()).expect("a template");
+        let event = read(Expected::Knock(&[RoomVersion::V10]), &federation, &answer.to_string()).expect("a template");
         let origin = ServerName::parse("k.example").expect("a server name");
         let event = json_of(&event.to_event(&Details::default(), origin, u64::MAX));
         assert_eq!(event["auth_events"], ids(auth_events));
@@ -309,7 +309,7 @@ fn hostile_templates_of_a_leave() {
             ("{}".to_owned(), BadTemplate::Missing("event")),
         ];
         for (answer, error) in rows.chain(more) {
-            assert_eq!(read(Asked::Leave(version), &federation, &answer), Err(error), "{answer}");
+            assert_eq!(read(Expected::Leave(version), &federation, &answer), Err(error), "{answer}");
             let mut federation = federation.clone();
             let walk = run_retraction(retracting.clone(), Memory::Keeps, |request, now| {
                 if request.server == A { Some((200, answer.clone())) } else { federation.serve(request, now) }
@@ -321,7 +321,7 @@ fn hostile_templates_of_a_leave() {
         let mut unnamed = good.clone();
         drop(unnamed.as_object_mut().map(|it| it.remove("room_version")));
         for answer in [&good, &unnamed] {
-            let found = read(Asked::Leave(version), &federation, &answer.to_string()).map(|event| event.version());
+            let found = read(Expected::Leave(version), &federation, &answer.to_string()).map(|event| event.version());
             assert_eq!(found, Ok(version));
         }
     }

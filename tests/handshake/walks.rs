@@ -4,9 +4,9 @@
 use matrix_knock::RoomVersion;
 use matrix_knock::auth::{AuthorizeError, Rule};
 use matrix_knock::event::{Membership, event_id};
-use matrix_knock::handshake::arrival::Arrival;
-use matrix_knock::handshake::knocking::{Failed, Failure, PendingKnock, Request, Retracted, Retracting, Want};
-use matrix_knock::handshake::resident::{JudgedBy, Refusal};
+use matrix_knock::knocking::room_state::VerifiedRoomState;
+use matrix_knock::knocking::{Failed, Failure, PendingKnock, Request, Retracted, Retracting, Want};
+use matrix_knock::resident::{AuthStage, Refusal};
 use serde_json::{Value, json};
 
 use super::federation::{A, ALICE, B, BOB, Federation, KAY, event_in, json_of, rooms};
@@ -27,9 +27,9 @@ pub(crate) fn ready(membership: Membership, version: RoomVersion, join_rule: &st
 }
 
 /// By which state and which rule it was refused.
-fn rule_of(refusal: Option<&Refusal>) -> Option<(JudgedBy, Rule)> {
+fn rule_of(refusal: Option<&Refusal>) -> Option<(AuthStage, Rule)> {
     match refusal {
-        Some(Refusal::Rejected { judged_by, rejection }) => Some((*judged_by, rejection.rule())),
+        Some(Refusal::Rejected { stage, rejection }) => Some((*stage, rejection.rule())),
         _ => None,
     }
 }
@@ -259,7 +259,7 @@ fn taken_back_too_late() {
             assert_eq!(walk.outcome, Retracted::LocallyOnly { failure: Failure::Forbidden });
             assert_eq!(walk.asked, ["a.example make_leave", "b.example make_leave"]);
             let rule = rule_of(federation.refusal.as_ref());
-            assert_eq!(rule, Some((JudgedBy::CurrentState, Rule::LeaveFromNothing)));
+            assert_eq!(rule, Some((AuthStage::CurrentState, Rule::LeaveFromNothing)));
             assert_eq!(federation.room.events.len(), before);
         }
         // Whoever is invited declines by the same leave.
@@ -307,7 +307,7 @@ fn repeated() {
             assert_eq!(walk.outcome, Err(Failed { failure: Failure::Forbidden, perhaps: None }), "{answers:?}");
             assert_eq!(walk.asked, ["a.example make_knock", "b.example make_knock"]);
             let rule = rule_of(federation.refusal.as_ref());
-            assert_eq!(rule, Some((JudgedBy::CurrentState, Rule::KnockMembership)));
+            assert_eq!(rule, Some((AuthStage::CurrentState, Rule::KnockMembership)));
             assert_eq!(federation.room.events.len(), before);
         }
     }
@@ -335,7 +335,7 @@ fn overtaken() {
             });
             assert_eq!(walk.outcome, Err(Failed { failure: Failure::Forbidden, perhaps: None }));
             assert_eq!(walk.asked, ["a.example make_knock", "a.example send_knock"]);
-            assert_eq!(rule_of(federation.refusal.as_ref()), Some((JudgedBy::CurrentState, rule)));
+            assert_eq!(rule_of(federation.refusal.as_ref()), Some((AuthStage::CurrentState, rule)));
         }
         // Whatever does not touch on it, does not matter.
         let mut federation = Federation::new(version, join_rule);
@@ -368,7 +368,7 @@ fn rooms_without_knocking() {
             let walk = knock(&mut federation);
             assert_eq!(walk.outcome, Err(Failed { failure: Failure::Forbidden, perhaps: None }));
             let rule = rule_of(federation.refusal.as_ref());
-            assert_eq!(rule, Some((JudgedBy::CurrentState, Rule::KnockJoinRule)), "{version} {join_rule}");
+            assert_eq!(rule, Some((AuthStage::CurrentState, Rule::KnockJoinRule)), "{version} {join_rule}");
         }
     }
     // Versions without knocking at all: the resident server says so first, as they were not offered.
@@ -401,7 +401,7 @@ fn the_same_event_twice() {
         });
         assert!(walk.outcome.is_ok());
         assert_eq!(answers[0], answers[1]);
-        assert_ne!(walk.arrival, Some(Arrival::default()));
+        assert_ne!(walk.arrival, Some(VerifiedRoomState::default()));
     }
 }
 

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use allocation_counter::{AllocationInfo, measure};
 use matrix_knock::event::{FormatError, MAX_EVENT_TEXT_BYTES, PduError};
-use matrix_knock::handshake::arrival::{MAX_ANSWER_BYTES, MAX_ENTRIES, MAX_ENTRY_BYTES};
-use matrix_knock::handshake::knocking::{Details, Reply, Want};
-use matrix_knock::handshake::proposed::{Asked, BadTemplate, MAX_TEMPLATE_BYTES, ProposedEvent};
-use matrix_knock::handshake::resident::Refusal;
-use matrix_knock::handshake::submission::SendKnock;
 use matrix_knock::id::{ServerName, UserId};
 use matrix_knock::json::JsonErrorKind;
+use matrix_knock::knocking::room_state::{MAX_ANSWER_BYTES, MAX_ENTRIES, MAX_ENTRY_BYTES};
+use matrix_knock::knocking::{Details, Reply, Want};
+use matrix_knock::resident::Refusal;
+use matrix_knock::resident::submission::SendKnock;
+use matrix_knock::template::{BadTemplate, CheckedTemplate, Expected, MAX_TEMPLATE_BYTES};
 use matrix_knock::{Ed25519, RoomVersion};
 
 use crate::room::{HOME, KAY, KEY_ID, NOW, RESIDENT, Room, keys};
@@ -112,7 +112,7 @@ fn answers_to_make_knock() {
     let room = Room::new(VERSION);
     let read = |what: &str, text: &str, bytes, count| {
         let (room_id, user_id) = (room.room_id(), UserId::parse(KAY).unwrap());
-        within(what, bytes, count, || ProposedEvent::read(Asked::Knock(&[VERSION]), room_id, user_id, text))
+        within(what, bytes, count, || CheckedTemplate::read(Expected::Knock(&[VERSION]), room_id, user_id, text))
     };
     let whole = room.make_knock(&[VERSION.as_str()]).1;
     let filled =

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use matrix_knock::RoomVersion;
-use matrix_knock::handshake::knocking::{Details, Failure, MAX_SERVERS, Retracting, Start};
+use matrix_knock::knocking::{Details, Failure, MAX_SERVERS, Retracting, Start};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};

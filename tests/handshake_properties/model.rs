@@ -7,7 +7,7 @@ use std::fmt;
 use base64::Engine as _;
 use base64::prelude::{BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE_NO_PAD};
 use matrix_knock::RoomVersion;
-use matrix_knock::handshake::knocking::{Details, Failure, Request};
+use matrix_knock::knocking::{Details, Failure, Request};
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};

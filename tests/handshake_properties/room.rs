@@ -4,10 +4,12 @@ use std::sync::LazyLock;
 
 use matrix_knock::event::KeyValidity::Forever;
 use matrix_knock::event::{Ed25519Key, Event as _, Pdu, VerifyKey, room_id_of_create, sign_event};
-use matrix_knock::handshake::resident::{Decision, MakeKnock, MakeLeave, Refusal, Residence, ResidentRoom};
-use matrix_knock::handshake::submission::{Change, Named, PolicyVerdict, SendKnock, SendLeave, Verified};
-use matrix_knock::handshake::template::PrevEvent;
 use matrix_knock::id::{EventId, RoomId, ServerName};
+use matrix_knock::resident::submission::{
+    AuthEventRef, PolicyVerdict, RequestKind, SendKnock, SendLeave, SignatureChecked,
+};
+use matrix_knock::resident::{Decision, MakeKnock, MakeLeave, Refusal, Residence, ResidentRoom};
+use matrix_knock::template::PrevEvent;
 use matrix_knock::{Ed25519, RoomVersion};
 use serde_json::{Value, json};
 
@@ -153,14 +155,14 @@ impl Room {
     }
 
     /// The events that it says it is allowed by, as far as they are known.
-    fn named<'s, C: Change>(
+    fn named<'s, C: RequestKind>(
         &self,
-        verified: &Verified<'_, '_, C, Vec<Pdu<'_>>>,
+        verified: &SignatureChecked<'_, '_, C, Vec<Pdu<'_>>>,
         state: &'s [Pdu<'s>],
-    ) -> Vec<Named<&'s Pdu<'s>>> {
+    ) -> Vec<AuthEventRef<&'s Pdu<'s>>> {
         let known = |id: &str| state.iter().find(|event| event.event_id() == Some(id));
-        let standing = matrix_knock::auth::Standing::Accepted;
-        verified.auth_events().filter_map(known).map(|event| Named { event, standing }).collect()
+        let status = matrix_knock::auth::AuthStatus::Accepted;
+        verified.auth_events().filter_map(known).map(|event| AuthEventRef { event, status }).collect()
     }
 
     fn take(&mut self, event_id: &str, body: &str, taken: Result<String, Refusal>) -> (u16, String) {

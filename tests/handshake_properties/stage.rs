@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use matrix_knock::event::{Pdu, Sign as _};
-use matrix_knock::handshake::arrival::Arrival;
-use matrix_knock::handshake::knocking::{
+use matrix_knock::id::UserId;
+use matrix_knock::knocking::room_state::VerifiedRoomState;
+use matrix_knock::knocking::{
     Details, Failed, Intent, Knocking, NotTaken, OwnMembership, PendingKnock, Reply, Request, Retracted, Retracting,
     Start, Ticket, Want,
 };
-use matrix_knock::id::UserId;
 use matrix_knock::stripped_state::StrippedEvent;
 use matrix_knock::{Ed25519, RoomVersion};
 use proptest::sample::Index;
@@ -48,7 +48,7 @@ impl Machine {
     }
 
     /// Only a knock has use for keys.
-    fn keys(&mut self, ticket: Ticket, known: bool) -> Result<Arrival, NotTaken> {
+    fn keys(&mut self, ticket: Ticket, known: bool) -> Result<VerifiedRoomState, NotTaken> {
         match self {
             Self::Knock(machine) if known => machine.keys(ticket, &keys, &Ed25519, NOW),
             Self::Knock(machine) => machine.keys(ticket, &|_: &str, _: &str| None, &Ed25519, NOW),
@@ -112,7 +112,7 @@ pub(crate) struct Stage {
     /// Whether the last answer came as an honest server gave it, and none before was made up.
     is_honest: bool,
     was_lied_to: bool,
-    arrival: Option<Arrival>,
+    arrival: Option<VerifiedRoomState>,
 }
 
 impl Stage {

@@ -2,9 +2,9 @@
 //! it, and whatever is shown was said by the room's servers.
 
 use matrix_knock::event::{FormatError, Pdu, PduError, SignatureError, sign_event};
-use matrix_knock::handshake::arrival::{Arrival, Dropped, KnockRoomState, MAX_ENTRIES};
 use matrix_knock::id::{IdError, ServerName};
 use matrix_knock::json::{CanonicalDialect, JsonErrorKind, canonical};
+use matrix_knock::knocking::room_state::{Dropped, MAX_ENTRIES, ReceivedRoomState, VerifiedRoomState};
 use matrix_knock::stripped_state::StrippedEvent;
 use matrix_knock::{Ed25519, RoomVersion};
 use proptest::prelude::*;
@@ -15,9 +15,9 @@ use crate::hostile::{changed, changes, hostile};
 use crate::room::{KEY_ID, NOW, RESIDENT, Room, key, keys};
 use crate::stored::resumed;
 
-fn verify(room: &Room, entries: &[String]) -> Arrival {
-    let state = resumed(&KnockRoomState::of_answer(&format!(r#"{{"knock_room_state":[{}]}}"#, entries.join(","))));
-    assert_eq!(state, KnockRoomState::of_list(&format!("[{}]", entries.join(","))));
+fn verify(room: &Room, entries: &[String]) -> VerifiedRoomState {
+    let state = resumed(&ReceivedRoomState::of_answer(&format!(r#"{{"knock_room_state":[{}]}}"#, entries.join(","))));
+    assert_eq!(state, ReceivedRoomState::of_list(&format!("[{}]", entries.join(","))));
     state.verify(room.version, room.room_id(), &keys, &Ed25519, NOW)
 }
 
@@ -146,7 +146,7 @@ fn entries_that_are_no_json_of_events() {
         (r#""\ud800""#, JsonErrorKind::LoneSurrogate),
         (&deep, JsonErrorKind::TooDeep),
     ] {
-        assert!(KnockRoomState::of_list(&format!("[{name},{rubbish}")).is_empty());
+        assert!(ReceivedRoomState::of_list(&format!("[{name},{rubbish}")).is_empty());
         let arrival = verify(&room, &[name.clone(), rubbish.to_owned()]);
         assert_eq!(arrival.shown().len(), 1);
         let dropped: Vec<_> = arrival.dropped().collect();
@@ -157,7 +157,9 @@ fn entries_that_are_no_json_of_events() {
     }
     for open in ["{", "[", "\"", "{\"a\":\"\\\""] {
         let list = format!("[{name},{open}");
-        assert!(KnockRoomState::of_list(&list).is_empty() && KnockRoomState::of_list(&format!("{list}]")).is_empty());
+        assert!(
+            ReceivedRoomState::of_list(&list).is_empty() && ReceivedRoomState::of_list(&format!("{list}]")).is_empty()
+        );
     }
 }
 
@@ -186,7 +188,7 @@ proptest! {
         let room = Room::new(version);
         let honest: Vec<Value> = room.events.iter().map(|(_, text)| text.parse().unwrap()).collect();
         let body = hostile.body(&json!({ "knock_room_state": honest }).to_string());
-        let state = KnockRoomState::of_answer(&body);
+        let state = ReceivedRoomState::of_answer(&body);
         prop_assert!(state.wanted_keys(version).values().all(|ids| ids.len() <= 800));
         let arrival = state.verify(version, room.room_id(), &keys, &Ed25519, NOW);
         prop_assert_eq!(arrival.shown().len() + arrival.dropped().count(), state.len());

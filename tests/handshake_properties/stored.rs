@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Debug;
 
 use matrix_knock::event::Sign as _;
-use matrix_knock::handshake::knocking::{Details, Knocking, Reply, Request, Retracted, Retracting, Want};
+use matrix_knock::knocking::{Details, Knocking, Reply, Request, Retracted, Retracting, Want};
 use matrix_knock::{Ed25519, RoomVersion};
 use serde::Serialize;
 use serde::de::DeserializeOwned;

@@ -6,10 +6,10 @@
 use std::collections::BTreeMap;
 
 use matrix_knock::event::{FormatError, Pdu, PduError, ServerKeys, SignatureError, event_id};
-use matrix_knock::handshake::resident::{Mismatch, Refusal, Residence, ResidentRoom};
-use matrix_knock::handshake::submission::SendKnock;
 use matrix_knock::id::{IdError, RoomId, ServerName};
 use matrix_knock::json::{CanonicalDialect, JsonErrorKind, canonical};
+use matrix_knock::resident::submission::SendKnock;
+use matrix_knock::resident::{Mismatch, Refusal, Residence, ResidentRoom};
 use matrix_knock::{Ed25519, RoomVersion};
 use serde_json::Value;
 

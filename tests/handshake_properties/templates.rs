@@ -2,10 +2,10 @@
 //! what is signed but the place in the room.
 
 use matrix_knock::RoomVersion;
-use matrix_knock::handshake::knocking::{Details, Failure, Reply, Want};
-use matrix_knock::handshake::proposed::{Asked, BadTemplate, MAX_TEMPLATE_BYTES, ProposedEvent};
 use matrix_knock::id::{ServerName, UserId};
 use matrix_knock::json::{CanonicalDialect, canonical};
+use matrix_knock::knocking::{Details, Failure, Reply, Want};
+use matrix_knock::template::{BadTemplate, CheckedTemplate, Expected, MAX_TEMPLATE_BYTES};
 use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Value, json};
@@ -22,8 +22,8 @@ fn good(room: &Room) -> Value {
     serde_json::from_str(&room.make_knock(&[room.version.as_str()]).1).unwrap()
 }
 
-fn read(room: &Room, offered: &[RoomVersion], answer: &str) -> Result<ProposedEvent, BadTemplate> {
-    ProposedEvent::read(Asked::Knock(offered), room.room_id(), UserId::parse(KAY).unwrap(), answer)
+fn read(room: &Room, offered: &[RoomVersion], answer: &str) -> Result<CheckedTemplate, BadTemplate> {
+    CheckedTemplate::read(Expected::Knock(offered), room.room_id(), UserId::parse(KAY).unwrap(), answer)
 }
 
 fn with(room: &Room, place: &str, value: Value) -> Value {
@@ -324,10 +324,10 @@ fn check(room: &Room, purpose: Purpose<'_>, text: &str) -> Option<String> {
     let exchange = Exchange { purpose, room_id: &room.id, servers: &servers, details: &details };
     let expected = exchange.now(&[Given::Reply(Some((200, text.to_owned())), NOW)]);
     let asked = match purpose {
-        Purpose::Knock(offered) => Asked::Knock(offered),
-        Purpose::Leave(version) => Asked::Leave(version),
+        Purpose::Knock(offered) => Expected::Knock(offered),
+        Purpose::Leave(version) => Expected::Leave(version),
     };
-    let proposed = ProposedEvent::read(asked, room.room_id(), UserId::parse(KAY).unwrap(), text);
+    let proposed = CheckedTemplate::read(asked, room.room_id(), UserId::parse(KAY).unwrap(), text);
     let machine = match purpose {
         Purpose::Knock(offered) => start(room, &["c.example"], offered, &details),
         Purpose::Leave(_) => {

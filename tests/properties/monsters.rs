@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use matrix_knock::RoomVersion;
 use matrix_knock::auth::{AuthorizeError, Evidence, Rule, authorize, check_state_independent};
 use matrix_knock::event::{Malformed, Membership, Pdu, PduError, Verify};
-use matrix_knock::handshake::template::{PrevEvent, Template};
 use matrix_knock::id::{EventId, IdError, RoomAlias, RoomId, ServerName, UserId};
 use matrix_knock::json::{CanonicalDialect, JsonErrorKind, canonical};
 use matrix_knock::stripped_state::for_client;
+use matrix_knock::template::{PrevEvent, Template};
 
 use super::generators::{Host, USERS, Zeroes};
 use super::{BOTH, auth_event, verdict};

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use matrix_knock::RoomVersion;
-use matrix_knock::auth::{AuthEvent, AuthorizeError, Evidence, Standing, check_state_independent};
+use matrix_knock::auth::{AuthEvent, AuthStatus, AuthorizeError, Evidence, check_state_independent};
 use ruma_common::EventId;
 use ruma_state_res::check_state_independent_auth_rules;
 
@@ -242,7 +242,7 @@ impl Entry {
             event_type: self.event_type,
             state_key: self.state_key.as_deref(),
             room_id: self.room_id,
-            standing: if self.rejected { Standing::Rejected } else { Standing::Accepted },
+            status: if self.rejected { AuthStatus::Rejected } else { AuthStatus::Accepted },
         }
     }
 }

@@ -2,9 +2,9 @@
 
 use std::borrow::Cow;
 
-use super::{Malformed, read_object};
+use super::Malformed;
 use crate::id::UserId;
-use crate::json::{Field, Kind, Reader, Str};
+use crate::json::{Field, Kind, Reader, Str, read_object};
 
 pub(crate) const CREATE: &str = "m.room.create";
 

@@ -1,7 +1,7 @@
 //! `m.room.join_rules`. <https://spec.matrix.org/v1.19/client-server-api/#mroomjoin_rules>
 
-use super::{Malformed, read_object};
-use crate::json::{Field, Str};
+use super::Malformed;
+use crate::json::{Field, Str, read_object};
 use crate::room_version::RoomVersionRules;
 
 pub(crate) const JOIN_RULES: &str = "m.room.join_rules";

@@ -4,8 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Malformed, read_object, read_object_field};
-use crate::json::{Field, JsonError, Reader, Str};
+use super::Malformed;
+use crate::json::{Field, JsonError, Reader, Str, read_object, read_object_field};
 
 pub(crate) const MEMBER: &str = "m.room.member";
 

@@ -6,8 +6,8 @@
 //! A level that is malformed spoils only what needs that level: an event that put it there was accepted once, by
 //! servers that did not need it either.
 
-use super::{Malformed, read_object, read_object_field};
-use crate::json::{Field, JsonError, Kind, Number, Reader, Str};
+use super::Malformed;
+use crate::json::{Field, JsonError, Kind, Number, Reader, Str, read_object, read_object_field};
 use crate::room_version::RoomVersionRules;
 
 pub(crate) const POWER_LEVELS: &str = "m.room.power_levels";

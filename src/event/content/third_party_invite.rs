@@ -2,10 +2,12 @@
 //!
 //! <https://spec.matrix.org/v1.19/client-server-api/#third-party-invites>
 
-use super::{read_object, read_object_field};
-use crate::event::signature::{decode_base64, each_signature};
+use crate::event::signature::each_signature;
 use crate::event::{Event, Verify};
-use crate::json::{CanonicalDialect, Field, Reader, Str, Without, canonical, canonical_part};
+use crate::json::{
+    CanonicalDialect, Field, Reader, Str, Without, canonical, canonical_part, read_object, read_object_field,
+};
+use crate::unpadded_base64;
 
 pub(crate) const THIRD_PARTY_INVITE: &str = "m.room.third_party_invite";
 
@@ -94,7 +96,7 @@ fn public_keys(content: &str) -> Vec<[u8; 32]> {
     let mut keys = Vec::new();
     let mut add = |key: Field<Str<'_>>| {
         if let Field::Is(key) = key {
-            keys.extend(decode_base64::<32>(&key.text()));
+            keys.extend(unpadded_base64::decode::<32>(&key.text()));
         }
     };
     add(single);

@@ -4,15 +4,15 @@
 
 use std::collections::BTreeMap;
 
-use matrix_knock::auth::may;
+use matrix_knock::auth::authorize_proposal;
 use matrix_knock::event::{
     Ed25519Key, Event, KeyValidity, Keys, Membership, Pdu, Proposal, ServerKeys, VerifiedPdu, VerifyKey, WholePdu,
     sign_event,
 };
-use matrix_knock::handshake::afterwards::{
-    Acceptance, Knock, Msc4233Denial, MustReach, NoAnswer, Reason, must_also_reach,
-};
 use matrix_knock::id::{EventId, RoomId, ServerName, UserId};
+use matrix_knock::knocking::out_of_band::{
+    Acceptance, Msc4233Denial, MustReach, NoAnswer, Reason, SentKnock, must_also_reach,
+};
 use matrix_knock::state::StateMap;
 use matrix_knock::{Ed25519, RoomVersion};
 use serde::Deserialize;
@@ -56,7 +56,7 @@ fn reached(
     texts.extend(member(target, before));
     let state: StateMap<Pdu<'_>> = texts.iter().map(|text| Pdu::parse(text).expect("an event")).collect();
     let change = Proposal { sender, target, membership };
-    let allowed = may(version, &change, &state).ok()?;
+    let allowed = authorize_proposal(version, &change, &state).ok()?;
     let reached = must_also_reach(&allowed, &state, server(own));
     Some(reached.map(|MustReach { server, reason }| (server.as_str().to_owned(), reason)))
 }
@@ -135,9 +135,9 @@ fn whole<'a>(version: RoomVersion, text: &'a str, keys: &(impl Keys + ?Sized)) -
 }
 
 /// The pending knock of `@kay:b` in room version 10, sent through `through`.
-fn knock() -> Knock<'static> {
+fn knock() -> SentKnock<'static> {
     let event_id = EventId::parse(KNOCK).expect("an event ID");
-    Knock {
+    SentKnock {
         room_id: RoomId::parse(ROOM).expect("a room ID"),
         user_id: UserId::parse(KAY).expect("a user ID"),
         event_id,
@@ -158,7 +158,7 @@ fn answer(content: Value) -> Value {
 /// Both questions about an event, signed by `signer`, from `origin`.
 fn both_signed_by(
     signer: &str,
-    knock: &Knock<'_>,
+    knock: &SentKnock<'_>,
     version: RoomVersion,
     event: &Value,
     origin: &str,
@@ -169,7 +169,7 @@ fn both_signed_by(
 }
 
 fn both(
-    knock: &Knock<'_>,
+    knock: &SentKnock<'_>,
     version: RoomVersion,
     event: &Value,
     origin: &str,
@@ -191,7 +191,7 @@ fn what_each_membership_means() {
         (json!({}), (Err(NoAnswer::NotAnInvite), Err(NoAnswer::NeitherLeaveNorBan))),
     ];
     for version in WITH_KNOCKING {
-        let knock = Knock { version, ..knock() };
+        let knock = SentKnock { version, ..knock() };
         for (content, expected) in &answers {
             let event = answer(content.clone());
             assert_eq!(both(&knock, version, &event, "through"), *expected, "{version} {content}");
@@ -211,7 +211,7 @@ fn each_condition_alone() {
     const VERSION: RoomVersion = RoomVersion::V10;
     let refused = |error: NoAnswer| (Err(error.clone()), Err(error));
     for (membership, denial) in [("leave", Msc4233Denial::Declined), ("ban", Msc4233Denial::Banned)] {
-        let ask = |knock: &Knock<'_>, version, change: fn(&mut Value), origin: &str| {
+        let ask = |knock: &SentKnock<'_>, version, change: fn(&mut Value), origin: &str| {
             let [mut invite, mut event] =
                 ["invite", membership].map(|membership| answer(json!({ "membership": membership })));
             change(&mut invite);
@@ -238,12 +238,12 @@ fn each_condition_alone() {
         // 1. The knock is the current membership.
         for current in [None, Some("$retraction"), Some("$knock_again")] {
             let current = current.map(|id| EventId::parse(id).expect("an event ID"));
-            let over = Knock { current, ..knock() };
+            let over = SentKnock { current, ..knock() };
             assert_eq!(ask(&over, VERSION, as_it_is, "through"), refused(NoAnswer::NotKnocking));
         }
         // A repeated knock takes the place of the first.
         let again = EventId::parse("$knock_again").expect("an event ID");
-        let again = Knock { event_id: again, current: Some(again), ..knock() };
+        let again = SentKnock { event_id: again, current: Some(again), ..knock() };
         let unlinked = (Ok(Acceptance::MerelyInvited), Err(NoAnswer::KnockNotInAuthEvents));
         assert_eq!(ask(&again, VERSION, as_it_is, "through"), unlinked);
 
@@ -259,7 +259,7 @@ fn each_condition_alone() {
 
         // 3. It comes from the server that was knocked through, or from the sender's. An invite may come from anywhere.
         let from = |through: Option<&'static str>, origin| {
-            let knock = Knock { through: through.map(server), ..knock() };
+            let knock = SentKnock { through: through.map(server), ..knock() };
             ask(&knock, VERSION, as_it_is, origin)
         };
         let elsewhere =
@@ -285,7 +285,7 @@ fn each_condition_alone() {
 #[test]
 fn a_third_party_invite_is_no_link() {
     for version in WITH_KNOCKING {
-        let knock = Knock { version, ..knock() };
+        let knock = SentKnock { version, ..knock() };
         let invite = answer(json!({ "membership": "invite", "third_party_invite": { "signed": {} } }));
         for signer in ["a", "evil"] {
             let (acceptance, _) = both_signed_by(signer, &knock, version, &invite, "evil");
@@ -350,7 +350,7 @@ fn recorded_answers() {
             let Some((event_id, true)) = before else { continue };
             let event_id = EventId::parse(event_id).expect("an event ID");
             let through = server(room.server);
-            let knock = Knock {
+            let knock = SentKnock {
                 room_id: RoomId::parse(room.room_id).expect("a room ID"),
                 user_id: UserId::parse(user).expect("a user ID"),
                 event_id,

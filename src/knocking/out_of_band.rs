@@ -95,7 +95,7 @@ const fn reason(before: Membership, after: Membership) -> Option<Reason> {
 
 /// A knock that this server has sent for one of its users, as far as an answer has to be compared with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Knock<'a> {
+pub struct SentKnock<'a> {
     /// The room.
     pub room_id: RoomId<'a>,
     /// Who knocks.
@@ -191,7 +191,7 @@ pub enum NoAnswer {
     },
 }
 
-impl Knock<'_> {
+impl SentKnock<'_> {
     /// What an invite means to the knock. While the knock is pending, every invite of the user to the room is its
     /// acceptance.
     ///

@@ -55,10 +55,10 @@ pub enum Refusal {
     #[error("unknown auth events")]
     UnknownAuthEvents,
     /// A rule refuses it.
-    #[error("{judged_by}: {rejection}")]
+    #[error("{stage}: {rejection}")]
     Rejected {
         /// By which state.
-        judged_by: JudgedBy,
+        stage: AuthStage,
         /// The rule.
         rejection: Rejection,
     },
@@ -107,7 +107,7 @@ pub enum Mismatch {
 
 /// By which state a rule was asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
-pub enum JudgedBy {
+pub enum AuthStage {
     /// By none: a rule about the event and those that it names.
     #[error("by itself")]
     Itself,

@@ -3,7 +3,7 @@
 //! Each step consumes the last, and there is no other way to an [`AcceptedKnock`]:
 //!
 //! ```text
-//! SendKnock ── check ──▶ Received ── verify ──▶ Verified ── authorize ──▶ Permitted ── accept ──▶ AcceptedKnock
+//! SendKnock ── check ──▶ FormatChecked ── verify ──▶ Verified ── authorize ──▶ AuthorizedEvent ── accept ──▶ AcceptedKnock
 //! SendLeave ── check ──▶    ″          ″           ″           ″             ″           ″        AcceptedLeave
 //!                │             │                   │              │
 //!                └─────────────┴─────────┬─────────┴──────────────┘
@@ -11,19 +11,19 @@
 //!                                     Refusal ── to_response ──▶ 4xx
 //! ```
 //!
-//! The host does what stands between the steps: it fetches the keys that [`Received::key_ids`] names, looks up whether it has
-//! the event already ([`Verified::known`]), finds the events that [`Verified::auth_events`] and [`Verified::prev_events`] name and the
+//! The host does what stands between the steps: it fetches the keys that [`FormatChecked::key_ids`] names, looks up whether it has
+//! the event already ([`SignatureChecked::known`]), finds the events that [`SignatureChecked::auth_events`] and [`SignatureChecked::prev_events`] name and the
 //! state before it, asks the room's policy server, and decides. A host that cannot find them, or the state, refuses.
 //!
 //! A step cannot be left out. This compiles:
 //!
 //! ```
 //! # use matrix_knock::event::{Event, Keys, Verify};
-//! # use matrix_knock::handshake::resident::{Decision, Refusal, ResidentRoom};
-//! # use matrix_knock::handshake::submission::{AcceptedKnock, Named, PolicyVerdict, SendKnock};
+//! # use matrix_knock::resident::{Decision, Refusal, ResidentRoom};
+//! # use matrix_knock::resident::submission::{AcceptedKnock, AuthEventRef, PolicyVerdict, SendKnock};
 //! # use matrix_knock::state::RoomState;
 //! fn all_steps<'q, 'r, S: RoomState>(
-//!     request: SendKnock<'q>, room: &ResidentRoom<'r, S>, keys: &impl Keys, verifier: &impl Verify, named: &[Named<impl Event>],
+//!     request: SendKnock<'q>, room: &ResidentRoom<'r, S>, keys: &impl Keys, verifier: &impl Verify, named: &[AuthEventRef<impl Event>],
 //! ) -> Result<AcceptedKnock<'q, 'r, S>, Refusal> {
 //!     let verified = request.check(Some(room))?.verify(keys, verifier, 0)?;
 //!     verified.authorize(named, room.state)?.accept(PolicyVerdict::NotUsed, Decision::Admit)
@@ -34,11 +34,11 @@
 //!
 //! ```compile_fail,E0599
 //! # use matrix_knock::event::{Event, Keys, Verify};
-//! # use matrix_knock::handshake::resident::{Decision, Refusal, ResidentRoom};
-//! # use matrix_knock::handshake::submission::{AcceptedKnock, Named, PolicyVerdict, SendKnock};
+//! # use matrix_knock::resident::{Decision, Refusal, ResidentRoom};
+//! # use matrix_knock::resident::submission::{AcceptedKnock, AuthEventRef, PolicyVerdict, SendKnock};
 //! # use matrix_knock::state::RoomState;
 //! # fn all_steps<'q, 'r, S: RoomState>(
-//! #     request: SendKnock<'q>, room: &ResidentRoom<'r, S>, keys: &impl Keys, verifier: &impl Verify, named: &[Named<impl Event>],
+//! #     request: SendKnock<'q>, room: &ResidentRoom<'r, S>, keys: &impl Keys, verifier: &impl Verify, named: &[AuthEventRef<impl Event>],
 //! # ) -> Result<AcceptedKnock<'q, 'r, S>, Refusal> {
 //! let received = request.check(Some(room))?;
 //! received.authorize(named, room.state)?.accept(PolicyVerdict::NotUsed, Decision::Admit)
@@ -49,11 +49,11 @@
 //!
 //! ```compile_fail,E0599
 //! # use matrix_knock::event::{Event, Keys, Verify};
-//! # use matrix_knock::handshake::resident::{Decision, Refusal, ResidentRoom};
-//! # use matrix_knock::handshake::submission::{AcceptedKnock, Named, PolicyVerdict, SendKnock};
+//! # use matrix_knock::resident::{Decision, Refusal, ResidentRoom};
+//! # use matrix_knock::resident::submission::{AcceptedKnock, AuthEventRef, PolicyVerdict, SendKnock};
 //! # use matrix_knock::state::RoomState;
 //! # fn all_steps<'q, 'r, S: RoomState>(
-//! #     request: SendKnock<'q>, room: &ResidentRoom<'r, S>, keys: &impl Keys, verifier: &impl Verify, named: &[Named<impl Event>],
+//! #     request: SendKnock<'q>, room: &ResidentRoom<'r, S>, keys: &impl Keys, verifier: &impl Verify, named: &[AuthEventRef<impl Event>],
 //! # ) -> Result<AcceptedKnock<'q, 'r, S>, Refusal> {
 //! let verified = request.check(Some(room))?.verify(keys, verifier, 0)?;
 //! verified.accept(PolicyVerdict::NotUsed, Decision::Admit)
@@ -64,11 +64,11 @@
 //!
 //! ```compile_fail,E0308
 //! # use matrix_knock::event::{Event, Keys, Verify};
-//! # use matrix_knock::handshake::resident::{Decision, Refusal, ResidentRoom};
-//! # use matrix_knock::handshake::submission::{AcceptedKnock, Named, PolicyVerdict, SendLeave};
+//! # use matrix_knock::resident::{Decision, Refusal, ResidentRoom};
+//! # use matrix_knock::resident::submission::{AcceptedKnock, AuthEventRef, PolicyVerdict, SendLeave};
 //! # use matrix_knock::state::RoomState;
 //! # fn all_steps<'q, 'r, S: RoomState>(
-//! #     request: SendLeave<'q>, room: &ResidentRoom<'r, S>, keys: &impl Keys, verifier: &impl Verify, named: &[Named<impl Event>],
+//! #     request: SendLeave<'q>, room: &ResidentRoom<'r, S>, keys: &impl Keys, verifier: &impl Verify, named: &[AuthEventRef<impl Event>],
 //! # ) -> Result<AcceptedKnock<'q, 'r, S>, Refusal> {
 //! let verified = request.check(Some(room))?.verify(keys, verifier, 0)?;
 //! verified.authorize(named, room.state)?.accept(PolicyVerdict::NotUsed, Decision::Admit)
@@ -78,9 +78,9 @@
 //! nor by writing down what was never checked:
 //!
 //! ```compile_fail,E0423
-//! # use matrix_knock::handshake::submission::{AcceptedKnock, Permitted, Knock};
+//! # use matrix_knock::resident::submission::{AcceptedKnock, AuthorizedEvent, Knock};
 //! # use matrix_knock::state::RoomState;
-//! fn forged<'q, 'r, S: RoomState>(permitted: Permitted<'q, 'r, Knock, S>) -> AcceptedKnock<'q, 'r, S> {
+//! fn forged<'q, 'r, S: RoomState>(permitted: AuthorizedEvent<'q, 'r, Knock, S>) -> AcceptedKnock<'q, 'r, S> {
 //!     AcceptedKnock(permitted)
 //! }
 //! ```
@@ -94,12 +94,12 @@ use std::marker::PhantomData;
 
 use self::accepted::Accepted;
 pub use self::accepted::{AcceptedKnock, AcceptedLeave, NoCreateEvent, Repeated};
-use super::resident::{Decision, JudgedBy, Mismatch, Refusal, ResidentRoom};
-use crate::auth::{AuthEvent, AuthorizeError, Evidence, Standing, authorize, check_state_independent};
-use crate::event::content::{CREATE, MEMBER, read_object};
+use super::{AuthStage, Decision, Mismatch, Refusal, ResidentRoom};
+use crate::auth::{AuthEvent, AuthStatus, AuthorizeError, Evidence, authorize, check_state_independent};
+use crate::event::content::{CREATE, MEMBER};
 use crate::event::{Event, FormattedPdu, Keys, Membership, NoVerifier, Pdu, VerifiedPdu, Verify, WholePdu};
 use crate::id::{ServerName, UserId};
-use crate::json::Field;
+use crate::json::{Field, read_object};
 use crate::state::RoomState;
 
 mod sealed {
@@ -107,7 +107,7 @@ mod sealed {
 }
 
 /// What is submitted: a [`Knock`] or a [`Leave`].
-pub trait Change: sealed::Sealed {
+pub trait RequestKind: sealed::Sealed {
     /// The membership that the event has to have.
     const MEMBERSHIP: Membership;
 }
@@ -123,11 +123,11 @@ pub enum Leave {}
 impl sealed::Sealed for Knock {}
 impl sealed::Sealed for Leave {}
 
-impl Change for Knock {
+impl RequestKind for Knock {
     const MEMBERSHIP: Membership = Membership::Knock;
 }
 
-impl Change for Leave {
+impl RequestKind for Leave {
     const MEMBERSHIP: Membership = Membership::Leave;
 }
 
@@ -151,8 +151,8 @@ impl<'q> SendKnock<'q> {
     pub fn check<'r, S: RoomState + ?Sized>(
         self,
         room: Option<&ResidentRoom<'r, S>>,
-    ) -> Result<Received<'q, 'r, Knock, S>, Refusal> {
-        Received::check(self.event_id, self.origin, self.body, room)
+    ) -> Result<FormatChecked<'q, 'r, Knock, S>, Refusal> {
+        FormatChecked::check(self.event_id, self.origin, self.body, room)
     }
 }
 
@@ -176,14 +176,14 @@ impl<'q> SendLeave<'q> {
     pub fn check<'r, S: RoomState + ?Sized>(
         self,
         room: Option<&ResidentRoom<'r, S>>,
-    ) -> Result<Received<'q, 'r, Leave, S>, Refusal> {
-        Received::check(self.event_id, self.origin, self.body, room)
+    ) -> Result<FormatChecked<'q, 'r, Leave, S>, Refusal> {
+        FormatChecked::check(self.event_id, self.origin, self.body, room)
     }
 }
 
 /// An event that is what the request says: format, room, type, membership, sender, event ID.
 #[derive(Debug)]
-pub struct Received<'q, 'r, C, S: ?Sized> {
+pub struct FormatChecked<'q, 'r, C, S: ?Sized> {
     formatted: FormattedPdu<'q>,
     origin: ServerName<'q>,
     room: ResidentRoom<'r, S>,
@@ -192,7 +192,7 @@ pub struct Received<'q, 'r, C, S: ?Sized> {
 
 /// An event that its sender's server has signed, as it was made.
 #[derive(Debug)]
-pub struct Verified<'q, 'r, C, S: ?Sized> {
+pub struct SignatureChecked<'q, 'r, C, S: ?Sized> {
     pdu: WholePdu<'q>,
     room: ResidentRoom<'r, S>,
     change: PhantomData<C>,
@@ -200,13 +200,13 @@ pub struct Verified<'q, 'r, C, S: ?Sized> {
 
 /// An event that every rule allows, and the host is to decide on.
 #[derive(Debug)]
-pub struct Permitted<'q, 'r, C, S: ?Sized> {
+pub struct AuthorizedEvent<'q, 'r, C, S: ?Sized> {
     pdu: WholePdu<'q>,
     room: ResidentRoom<'r, S>,
     change: PhantomData<C>,
 }
 
-impl<'q, 'r, C: Change, S: RoomState + ?Sized> Received<'q, 'r, C, S> {
+impl<'q, 'r, C: RequestKind, S: RoomState + ?Sized> FormatChecked<'q, 'r, C, S> {
     fn check(
         event_id: &str,
         origin: ServerName<'q>,
@@ -271,11 +271,11 @@ impl<'q, 'r, C: Change, S: RoomState + ?Sized> Received<'q, 'r, C, S> {
         keys: &(impl Keys + ?Sized),
         verifier: &impl Verify,
         now: u64,
-    ) -> Result<Verified<'q, 'r, C, S>, Refusal> {
+    ) -> Result<SignatureChecked<'q, 'r, C, S>, Refusal> {
         // DEVIATION: the text redacts an event whose hash is wrong and goes on. What the knocker said would be lost, and
         // nobody honest sends one.
         match self.formatted.check_signatures(keys, verifier, now)?.check_hash()? {
-            VerifiedPdu::Whole(pdu) => Ok(Verified { pdu, room: self.room, change: PhantomData }),
+            VerifiedPdu::Whole(pdu) => Ok(SignatureChecked { pdu, room: self.room, change: PhantomData }),
             VerifiedPdu::Redacted(_) => Err(Refusal::ContentHash),
         }
     }
@@ -283,14 +283,14 @@ impl<'q, 'r, C: Change, S: RoomState + ?Sized> Received<'q, 'r, C, S> {
 
 /// An event that another one names in its `auth_events`, as the host has it. It knows its ID.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Named<E> {
+pub struct AuthEventRef<E> {
     /// The event.
     pub event: E,
     /// How it came in.
-    pub standing: Standing,
+    pub status: AuthStatus,
 }
 
-impl<'q, 'r, C: Change, S: RoomState + ?Sized> Verified<'q, 'r, C, S> {
+impl<'q, 'r, C: RequestKind, S: RoomState + ?Sized> SignatureChecked<'q, 'r, C, S> {
     /// The ID of the event.
     #[must_use]
     pub fn event_id(&self) -> &str {
@@ -325,16 +325,16 @@ impl<'q, 'r, C: Change, S: RoomState + ?Sized> Verified<'q, 'r, C, S> {
     /// [`Refusal::Rejected`] with the first rule that refuses.
     pub fn authorize<E: Event>(
         self,
-        auth_events: &[Named<E>],
+        auth_events: &[AuthEventRef<E>],
         before: &(impl RoomState + ?Sized),
-    ) -> Result<Permitted<'q, 'r, C, S>, Refusal> {
+    ) -> Result<AuthorizedEvent<'q, 'r, C, S>, Refusal> {
         let (version, event) = (self.room.version, self.pdu.pdu());
         if self.prev_events().len() == 0 {
             return Err(Refusal::NoPrevEvents);
         }
-        let refused = |judged_by| {
+        let refused = |stage| {
             move |error: AuthorizeError| match error {
-                AuthorizeError::Rejected(rejection) => Refusal::Rejected { judged_by, rejection },
+                AuthorizeError::Rejected(rejection) => Refusal::Rejected { stage, rejection },
                 // The type has been checked.
                 AuthorizeError::NotAMemberEvent => Mismatch::EventType.into(),
             }
@@ -342,23 +342,23 @@ impl<'q, 'r, C: Change, S: RoomState + ?Sized> Verified<'q, 'r, C, S> {
         let by_room_id = version.rules().create_event_is_room_id;
         let create = self.room.state.event(CREATE, "").filter(|_| by_room_id);
         self.check_by_itself(auth_events, create.as_ref()).map_err(|error| match error {
-            Some(error) => refused(JudgedBy::Itself)(error),
+            Some(error) => refused(AuthStage::Itself)(error),
             None => Refusal::UnknownAuthEvents,
         })?;
 
         let named = auth_events.iter().map(|named| -> &dyn Event { &named.event });
         let by_auth_events: Vec<&dyn Event> =
             named.chain(create.as_ref().map(|create| -> &dyn Event { create })).collect();
-        authorize(version, event, &by_auth_events, &NoVerifier).map_err(refused(JudgedBy::AuthEvents))?;
-        authorize(version, event, before, &NoVerifier).map_err(refused(JudgedBy::StateBefore))?;
-        authorize(version, event, self.room.state, &NoVerifier).map_err(refused(JudgedBy::CurrentState))?;
-        Ok(Permitted { pdu: self.pdu, room: self.room, change: PhantomData })
+        authorize(version, event, &by_auth_events, &NoVerifier).map_err(refused(AuthStage::AuthEvents))?;
+        authorize(version, event, before, &NoVerifier).map_err(refused(AuthStage::StateBefore))?;
+        authorize(version, event, self.room.state, &NoVerifier).map_err(refused(AuthStage::CurrentState))?;
+        Ok(AuthorizedEvent { pdu: self.pdu, room: self.room, change: PhantomData })
     }
 
     /// The rules about the event itself; no error at all means that `auth_events` are not those that it names.
     fn check_by_itself<E: Event>(
         &self,
-        auth_events: &[Named<E>],
+        auth_events: &[AuthEventRef<E>],
         create: Option<&impl Event>,
     ) -> Result<(), Option<AuthorizeError>> {
         let given = auth_events.iter().map(|named| named.event.event_id());
@@ -366,29 +366,29 @@ impl<'q, 'r, C: Change, S: RoomState + ?Sized> Verified<'q, 'r, C, S> {
             return Err(None);
         }
         let known: Vec<AuthEvent<'_>> =
-            auth_events.iter().filter_map(|named| auth_event(&named.event, named.standing)).collect();
+            auth_events.iter().filter_map(|named| auth_event(&named.event, named.status)).collect();
         let signed_by: Vec<&str> = self.pdu.signed().signed_by().collect();
-        let create_event = create.and_then(|create| auth_event(create, Standing::Accepted));
+        let create_event = create.and_then(|create| auth_event(create, AuthStatus::Accepted));
         let evidence = Evidence { auth_events: &known, create_event, signed_by: &signed_by };
         check_state_independent(self.room.version, self.pdu.pdu(), &evidence)?;
         Ok(())
     }
 }
 
-fn auth_event(event: &impl Event, standing: Standing) -> Option<AuthEvent<'_>> {
+fn auth_event(event: &impl Event, status: AuthStatus) -> Option<AuthEvent<'_>> {
     Some(AuthEvent {
         event_id: event.event_id()?,
         event_type: event.event_type(),
         state_key: event.state_key(),
         room_id: event.room_id(),
-        standing,
+        status,
     })
 }
 
 /// What the room's policy server says to an event.
 ///
 /// A room has one if the `via` of its current `m.room.policy` event is a server with a joined user and the event has a public key;
-/// see [`Permitted::policy_server`]. <https://spec.matrix.org/v1.19/server-server-api/#policy-servers>
+/// see [`AuthorizedEvent::policy_server`]. <https://spec.matrix.org/v1.19/server-server-api/#policy-servers>
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum PolicyVerdict {
     /// The room has no policy server.
@@ -399,7 +399,7 @@ pub enum PolicyVerdict {
     Refused,
 }
 
-impl<'q, 'r, C: Change, S: RoomState + ?Sized> Permitted<'q, 'r, C, S> {
+impl<'q, 'r, C: RequestKind, S: RoomState + ?Sized> AuthorizedEvent<'q, 'r, C, S> {
     /// The event.
     #[must_use]
     pub const fn event(&self) -> &Pdu<'q> {
@@ -430,7 +430,7 @@ impl<'q, 'r, C: Change, S: RoomState + ?Sized> Permitted<'q, 'r, C, S> {
     }
 }
 
-impl<'q, 'r, S: RoomState + ?Sized> Permitted<'q, 'r, Knock, S> {
+impl<'q, 'r, S: RoomState + ?Sized> AuthorizedEvent<'q, 'r, Knock, S> {
     /// Takes the answer of the policy server and the host's decision.
     ///
     /// # Errors
@@ -441,7 +441,7 @@ impl<'q, 'r, S: RoomState + ?Sized> Permitted<'q, 'r, Knock, S> {
     }
 }
 
-impl<'q, 'r, S: RoomState + ?Sized> Permitted<'q, 'r, Leave, S> {
+impl<'q, 'r, S: RoomState + ?Sized> AuthorizedEvent<'q, 'r, Leave, S> {
     /// Takes the answer of the policy server and the host's decision.
     ///
     /// # Errors

@@ -4,10 +4,13 @@
 //! <https://spec.matrix.org/v1.19/server-server-api/#get_matrixfederationv1make_knockroomiduserid>,
 //! <https://spec.matrix.org/v1.19/server-server-api/#get_matrixfederationv1make_leaveroomiduserid>
 
+mod received;
+
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
-use crate::auth::{Rejection, Selection, may};
+pub use self::received::{BadTemplate, CheckedTemplate, Details, Expected, MAX_TEMPLATE_BYTES};
+use crate::auth::{Rejection, Selection, authorize_proposal};
 use crate::event::{Event, Membership, Proposal};
 use crate::id::{EventId, RoomId, UserId};
 use crate::json::{push_string, push_strings};
@@ -57,7 +60,7 @@ pub enum TemplateError {
 /// ```
 /// use matrix_knock::RoomVersion;
 /// use matrix_knock::event::Pdu;
-/// use matrix_knock::handshake::template::{PrevEvent, Template};
+/// use matrix_knock::template::{PrevEvent, Template};
 /// use matrix_knock::id::{EventId, RoomId, UserId};
 ///
 /// let create =
@@ -115,7 +118,7 @@ impl Template {
         now: u64,
     ) -> Result<Self, TemplateError> {
         let knock = Proposal::of_oneself(user_id.as_str(), Membership::Knock);
-        may(version, &knock, state)?;
+        authorize_proposal(version, &knock, state)?;
         Self::of(version, &knock, room_id, state, prev_events, now)
     }
 

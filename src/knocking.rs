@@ -23,15 +23,19 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::arrival::{Arrival, KnockRoomState};
-use super::exchange::{Ended, Exchange, Purpose, Wants};
+mod exchange;
+pub mod out_of_band;
+pub mod room_state;
+
+use self::exchange::{Ended, Exchange, Purpose, Wants};
+use self::room_state::{ReceivedRoomState, VerifiedRoomState};
 use crate::event::{Keys, Membership, Pdu, Verify, content};
 use crate::id::{RoomId, UserId};
 use crate::room_version::RoomVersion;
 use crate::stripped_state::StrippedEvent;
 
-pub use super::exchange::{Failure, MAX_SERVERS, NotTaken, Reply, Request, Ticket};
-pub use super::proposed::Details;
+pub use self::exchange::{Failure, MAX_SERVERS, NotTaken, Reply, Request, Ticket};
+pub use crate::template::Details;
 
 /// What this server knows of the user's own membership before the knock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -65,7 +69,7 @@ pub struct Intent<'a> {
 pub enum Start {
     /// By asking other servers.
     Remote(Box<Knocking>),
-    /// Right here, for this server is in the room: [`Template::knock`](super::template::Template::knock), then as any event of
+    /// Right here, for this server is in the room: [`Template::knock`](crate::template::Template::knock), then as any event of
     /// this server's own.
     Local,
     /// Not at all.
@@ -82,7 +86,7 @@ pub struct Knocking {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 enum Arriving {
-    Unverified(KnockRoomState),
+    Unverified(ReceivedRoomState),
     Verified(Vec<StrippedEvent>),
 }
 
@@ -169,7 +173,7 @@ impl Knocking {
     pub fn reply(&mut self, ticket: Ticket, reply: Reply<'_>, now: u64) -> Result<(), NotTaken> {
         self.exchange.reply(ticket, reply, now)?;
         if let (Wants::Nothing(Ended::Accepted { .. }), Reply::Response { body, .. }) = (self.exchange.wants(), reply) {
-            self.arrival = Some(Arriving::Unverified(KnockRoomState::of_answer(body)));
+            self.arrival = Some(Arriving::Unverified(ReceivedRoomState::of_answer(body)));
         }
         Ok(())
     }
@@ -195,7 +199,7 @@ impl Knocking {
         keys: &(impl Keys + ?Sized),
         verifier: &impl Verify,
         now: u64,
-    ) -> Result<Arrival, NotTaken> {
+    ) -> Result<VerifiedRoomState, NotTaken> {
         let (Wants::Nothing(Ended::Accepted { version, .. }), Some(Arriving::Unverified(state))) =
             (self.exchange.wants(), &self.arrival)
         else {
@@ -313,7 +317,7 @@ pub enum Retracted {
         /// The ID of the leave.
         event_id: String,
     },
-    /// No server took it. For this server's client the knock is over all the same; in the room it may go on standing, and be answered.
+    /// No server took it. For this server's client the knock is over all the same; in the room it may go on status, and be answered.
     LocallyOnly {
         /// What the last word was.
         failure: Failure,

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::template::{MAX_DEPTH, Template};
+use super::{MAX_DEPTH, Template};
 use crate::event::content::MEMBER;
 use crate::event::content::member::MemberContent;
 use crate::event::{MAX_AUTH_EVENTS, MAX_PREV_EVENTS, Membership, Sha256Hash};
@@ -21,7 +21,7 @@ pub const MAX_TEMPLATE_BYTES: usize = 131_072;
 
 /// What a template was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Asked<'a> {
+pub enum Expected<'a> {
     /// A knock on a room whose version is not known: it has to be one of these, which the request has offered.
     Knock(&'a [RoomVersion]),
     /// A leave, which takes back a knock on a room of this version.
@@ -87,7 +87,7 @@ pub struct Details {
 
 /// A template that is what was asked for: of this room, by this user.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ProposedEvent {
+pub struct CheckedTemplate {
     version: RoomVersion,
     membership: Membership,
     room_id: String,
@@ -98,7 +98,7 @@ pub struct ProposedEvent {
 }
 
 /// What this server proposes itself, in a room that it is in.
-impl From<Template> for ProposedEvent {
+impl From<Template> for CheckedTemplate {
     fn from(template: Template) -> Self {
         let Template { version, membership, room_id, user_id, auth_events, prev_events, depth, .. } = template;
         Self { version, membership, room_id, user_id, auth_events, prev_events, depth }
@@ -125,7 +125,7 @@ struct EventOutline<'a> {
     depth: Field<u64>,
 }
 
-impl ProposedEvent {
+impl CheckedTemplate {
     /// Reads an answer to `make_knock` or `make_leave`, which comes from anybody.
     ///
     /// # Errors
@@ -136,15 +136,15 @@ impl ProposedEvent {
     ///
     /// ```
     /// use matrix_knock::RoomVersion;
-    /// use matrix_knock::handshake::proposed::{Asked, BadTemplate, Details, ProposedEvent};
+    /// use matrix_knock::template::{Expected, BadTemplate, Details, CheckedTemplate};
     /// use matrix_knock::id::{RoomId, ServerName, UserId};
     ///
     /// let answer = r#"{"room_version":"10","event":{"room_id":"!r:a.example","type":"m.room.member","sender":"@k:b.example",
     ///     "state_key":"@k:b.example","content":{"membership":"knock","is_admin":true},"auth_events":[],"depth":4,
     ///     "prev_events":["$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"]}}"#;
     /// let (room, kay) = (RoomId::parse("!r:a.example")?, UserId::parse("@k:b.example")?);
-    /// let offered = Asked::Knock(&[RoomVersion::V9, RoomVersion::V10]);
-    /// let proposed = ProposedEvent::read(offered, room, kay, answer)?;
+    /// let offered = Expected::Knock(&[RoomVersion::V9, RoomVersion::V10]);
+    /// let proposed = CheckedTemplate::read(offered, room, kay, answer)?;
     ///
     /// let details = Details { reason: Some("Let me in".to_owned()), ..Details::default() };
     /// assert_eq!(
@@ -157,10 +157,15 @@ impl ProposedEvent {
     /// );
     ///
     /// let other = UserId::parse("@mallory:b.example")?;
-    /// assert_eq!(ProposedEvent::read(offered, room, other, answer), Err(BadTemplate::Other("sender")));
+    /// assert_eq!(CheckedTemplate::read(offered, room, other, answer), Err(BadTemplate::Other("sender")));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn read(asked: Asked<'_>, room_id: RoomId<'_>, user_id: UserId<'_>, answer: &str) -> Result<Self, BadTemplate> {
+    pub fn read(
+        asked: Expected<'_>,
+        room_id: RoomId<'_>,
+        user_id: UserId<'_>,
+        answer: &str,
+    ) -> Result<Self, BadTemplate> {
         if answer.len() > MAX_TEMPLATE_BYTES {
             return Err(BadTemplate::TooLarge { bytes: answer.len() });
         }
@@ -251,7 +256,7 @@ fn push_member(out: &mut String, key: &str, value: Option<&str>) {
     }
 }
 
-impl Asked<'_> {
+impl Expected<'_> {
     fn version(self, room_version: Field<Str<'_>>) -> Result<(RoomVersion, Membership), BadTemplate> {
         let named = room_version.optional(BadTemplate::Malformed("room_version"))?;
         match self {

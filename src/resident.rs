@@ -2,24 +2,26 @@
 //!
 //! ```text
 //! MakeKnock ┐
-//!           ├─ check ──▶ Allowed ── decide ──▶ Admitted ── template ──▶ Template ── to_response ──▶ 200
+//!           ├─ check ──▶ AuthorizedRequest ── decide ──▶ ApprovedRequest ── template ──▶ Template ── to_response ──▶ 200
 //! MakeLeave ┘    │                     │
 //!                └─────────────────────┴──▶ Refusal ── to_response ──▶ 4xx
 //! ```
 //!
-//! What comes back signed goes through [`submission`](super::submission). A user of this very server knocks by the same way,
-//! with this server as `origin`: [`Admitted::sign`].
+//! What comes back signed goes through [`submission`](submission). A user of this very server knocks by the same way,
+//! with this server as `origin`: [`ApprovedRequest::sign`].
 //!
 //! <https://spec.matrix.org/v1.19/server-server-api/#knocking-rooms>
 
-use super::proposed::{Details, ProposedEvent};
-pub use super::refusal::{JudgedBy, Mismatch, Refusal};
-use super::template::{PrevEvent, Template, TemplateError};
-use crate::auth::{may, server_is_allowed};
+mod refusal;
+pub mod submission;
+
+pub use self::refusal::{AuthStage, Mismatch, Refusal};
+use crate::auth::{authorize_proposal, server_is_allowed};
 use crate::event::{MAX_EVENT_BYTES, Membership, Proposal, Sign, SignError, SignedEvent, sign_event};
 use crate::id::{RoomId, ServerName, UserId};
 use crate::room_version::RoomVersion;
 use crate::state::RoomState;
+use crate::template::{CheckedTemplate, Details, PrevEvent, Template, TemplateError};
 
 /// How this server itself stands to the room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -99,8 +101,8 @@ impl Decision {
 /// ```
 /// use matrix_knock::RoomVersion;
 /// use matrix_knock::event::Pdu;
-/// use matrix_knock::handshake::resident::{Decision, MakeKnock, Residence, ResidentRoom};
-/// use matrix_knock::handshake::template::PrevEvent;
+/// use matrix_knock::resident::{Decision, MakeKnock, Residence, ResidentRoom};
+/// use matrix_knock::template::PrevEvent;
 /// use matrix_knock::id::{EventId, RoomId, ServerName};
 ///
 /// let create =
@@ -146,7 +148,7 @@ impl<'q> MakeKnock<'q> {
     pub fn check<'r, S: RoomState + ?Sized>(
         self,
         room: Option<&ResidentRoom<'r, S>>,
-    ) -> Result<Allowed<'q, 'r, S>, Refusal> {
+    ) -> Result<AuthorizedRequest<'q, 'r, S>, Refusal> {
         let (user_id, room) = asks(self.user_id, self.origin, room)?;
         if self.versions.is_empty() {
             return Err(Refusal::NoVersions);
@@ -157,7 +159,7 @@ impl<'q> MakeKnock<'q> {
         if !room.version.rules().knocking {
             return Err(Refusal::NoKnocking(room.version));
         }
-        Allowed::check(user_id, Membership::Knock, room)
+        AuthorizedRequest::check(user_id, Membership::Knock, room)
     }
 }
 
@@ -180,9 +182,9 @@ impl<'q> MakeLeave<'q> {
     pub fn check<'r, S: RoomState + ?Sized>(
         self,
         room: Option<&ResidentRoom<'r, S>>,
-    ) -> Result<Allowed<'q, 'r, S>, Refusal> {
+    ) -> Result<AuthorizedRequest<'q, 'r, S>, Refusal> {
         let (user_id, room) = asks(self.user_id, self.origin, room)?;
-        Allowed::check(user_id, Membership::Leave, room)
+        AuthorizedRequest::check(user_id, Membership::Leave, room)
     }
 }
 
@@ -203,18 +205,18 @@ fn asks<'q, 'r, S: RoomState + ?Sized>(
 
 /// A request that the rules allow, and the host is to decide on.
 #[derive(Debug)]
-pub struct Allowed<'q, 'r, S: ?Sized> {
+pub struct AuthorizedRequest<'q, 'r, S: ?Sized> {
     user_id: UserId<'q>,
     membership: Membership,
     room: ResidentRoom<'r, S>,
 }
 
-impl<'q, 'r, S: RoomState + ?Sized> Allowed<'q, 'r, S> {
+impl<'q, 'r, S: RoomState + ?Sized> AuthorizedRequest<'q, 'r, S> {
     fn check(user_id: UserId<'q>, membership: Membership, room: ResidentRoom<'r, S>) -> Result<Self, Refusal> {
         let allowed = Self { user_id, membership, room };
-        match may(room.version, &allowed.proposal(), room.state) {
+        match authorize_proposal(room.version, &allowed.proposal(), room.state) {
             Ok(_) => Ok(allowed),
-            Err(rejection) => Err(Refusal::Rejected { judged_by: JudgedBy::CurrentState, rejection }),
+            Err(rejection) => Err(Refusal::Rejected { stage: AuthStage::CurrentState, rejection }),
         }
     }
 
@@ -233,16 +235,16 @@ impl<'q, 'r, S: RoomState + ?Sized> Allowed<'q, 'r, S> {
     /// # Errors
     ///
     /// The refusal that the host decided on.
-    pub fn decide(self, decision: Decision) -> Result<Admitted<'q, 'r, S>, Refusal> {
-        decision.admitted().map(|()| Admitted(self))
+    pub fn decide(self, decision: Decision) -> Result<ApprovedRequest<'q, 'r, S>, Refusal> {
+        decision.admitted().map(|()| ApprovedRequest(self))
     }
 }
 
 /// A request that is granted.
 #[derive(Debug)]
-pub struct Admitted<'q, 'r, S: ?Sized>(Allowed<'q, 'r, S>);
+pub struct ApprovedRequest<'q, 'r, S: ?Sized>(AuthorizedRequest<'q, 'r, S>);
 
-impl<S: RoomState + ?Sized> Admitted<'_, '_, S> {
+impl<S: RoomState + ?Sized> ApprovedRequest<'_, '_, S> {
     /// Makes the template. `prev_events` and `now` as for [`Template::knock`].
     ///
     /// # Errors
@@ -269,7 +271,7 @@ impl<S: RoomState + ?Sized> Admitted<'_, '_, S> {
     ) -> Result<SignedEvent, LocalError> {
         let version = self.0.room.version;
         let server = self.0.user_id.server_name();
-        let event = ProposedEvent::from(self.template(prev_events, now)?).to_event(details, server, now);
+        let event = CheckedTemplate::from(self.template(prev_events, now)?).to_event(details, server, now);
         let signed = sign_event(version, &event, server, signer)?;
         if signed.text().len() > MAX_EVENT_BYTES { Err(LocalError::TooLarge) } else { Ok(signed) }
     }

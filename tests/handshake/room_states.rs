@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use matrix_knock::event::{FormatError, KeyValidity, Pdu, PduError, SignatureError, VerifyKey, sign_event};
-use matrix_knock::handshake::arrival::{Arrival, Dropped, KnockRoomState, MAX_ENTRIES, MAX_ENTRY_BYTES};
 use matrix_knock::id::{RoomId, ServerName};
+use matrix_knock::knocking::room_state::{Dropped, MAX_ENTRIES, MAX_ENTRY_BYTES, ReceivedRoomState, VerifiedRoomState};
 use matrix_knock::{Ed25519, RoomVersion};
 use serde_json::{Value, json};
 
@@ -37,16 +37,16 @@ fn list(entries: &[String]) -> String {
     format!("[{}]", entries.join(","))
 }
 
-fn verify(room: &Room, entries: &[String]) -> Arrival {
+fn verify(room: &Room, entries: &[String]) -> VerifiedRoomState {
     let room_id = RoomId::parse(&room.id).expect("a room ID");
-    KnockRoomState::of_list(&list(entries)).verify(room.version, room_id, &keys, &Ed25519, NOW)
+    ReceivedRoomState::of_list(&list(entries)).verify(room.version, room_id, &keys, &Ed25519, NOW)
 }
 
-fn dropped(arrival: &Arrival) -> Vec<(usize, Dropped)> {
+fn dropped(arrival: &VerifiedRoomState) -> Vec<(usize, Dropped)> {
     arrival.dropped().map(|(position, reason)| (position, reason.clone())).collect()
 }
 
-fn client(arrival: &Arrival) -> Vec<String> {
+fn client(arrival: &VerifiedRoomState) -> Vec<String> {
     arrival.shown().iter().map(ToString::to_string).collect()
 }
 
@@ -266,7 +266,7 @@ fn entries_that_cannot_be_read() {
             let entries = [text.clone(), good.clone(), text.clone(), deepest.clone(), create.clone()];
             let list = list(&entries);
             let answer = format!(r#"{{"other":[{text}],"knock_room_state" : {list} }}"#);
-            assert_eq!(KnockRoomState::of_answer(&answer), KnockRoomState::of_list(&list));
+            assert_eq!(ReceivedRoomState::of_answer(&answer), ReceivedRoomState::of_list(&list));
             let found = verify(&room, &entries);
             let reason = malformed(&text);
             assert_eq!(dropped(&found), [(0, reason.clone()), (2, reason)], "{text}");
@@ -281,7 +281,7 @@ fn entries_that_cannot_be_read() {
             r#"{"knock_room_state":[1}"#,
             r#"{"knock_room_state":[1]]"#,
         ] {
-            assert_eq!(KnockRoomState::of_answer(broken), KnockRoomState::default(), "{broken}");
+            assert_eq!(ReceivedRoomState::of_answer(broken), ReceivedRoomState::default(), "{broken}");
         }
     }
 }
@@ -344,7 +344,7 @@ fn many_entries() {
             assert_eq!(dropped(&found), beyond);
             let is_seen = count <= MAX_ENTRIES;
             assert_eq!((found.shown().len(), found.has_create_event()), (count.min(MAX_ENTRIES), is_seen));
-            let state = KnockRoomState::of_list(&list(&entries));
+            let state = ReceivedRoomState::of_list(&list(&entries));
             assert_eq!((state.len(), state.is_empty()), (count, false));
             let wanted = BTreeMap::from([(A.to_owned(), BTreeSet::from([KEY_ID.to_owned()]))]);
             assert_eq!(state.wanted_keys(version), wanted);
@@ -355,7 +355,7 @@ fn many_entries() {
         let mut expected: Vec<_> = (0..100).map(|position| (position, not_an_object.clone())).collect();
         expected.push((100, Dropped::Beyond));
         assert_eq!((dropped(&found), found.has_create_event()), (expected, false));
-        assert_eq!(KnockRoomState::of_list(&list(&nothing)).wanted_keys(version), BTreeMap::new());
+        assert_eq!(ReceivedRoomState::of_list(&list(&nothing)).wanted_keys(version), BTreeMap::new());
     }
 }
 
@@ -390,7 +390,7 @@ fn wanted_keys() {
         by_bob["sender"] = json!("@bob:b.example");
         let by_bob = sign(version, &by_bob, "b.example").1;
         let unsigned = without(json_of(&signed(&room, &named(&room, "z"))), "signatures").to_string();
-        let state = KnockRoomState::of_list(&list(&[many.to_string(), by_bob, unsigned, "1".to_owned()]));
+        let state = ReceivedRoomState::of_list(&list(&[many.to_string(), by_bob, unsigned, "1".to_owned()]));
         let of_a = ["1", "a01", "a02", "a03", "a04", "a05", "a06", "a07"].map(|id| format!("ed25519:{id}"));
         let wanted = BTreeMap::from([
             (A.to_owned(), BTreeSet::from(of_a)),
@@ -422,7 +422,7 @@ fn keys_and_time() {
         ] {
             let keys = |server: &str, _: &str| Some(VerifyKey { public_key: key(server).public_key(), validity });
             let room_id = RoomId::parse(&room.id).expect("a room ID");
-            let state = KnockRoomState::of_list(&list(&[at(time)]));
+            let state = ReceivedRoomState::of_list(&list(&[at(time)]));
             let found = state.verify(version, room_id, &keys, &Ed25519, NOW);
             let expected = if counts { vec![] } else { vec![(0, not_signed(A))] };
             assert_eq!(dropped(&found), expected, "{validity:?} {time}");

@@ -56,7 +56,7 @@ pub enum Dropped {
 
 /// The entries of a `knock_room_state`, not verified yet.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct KnockRoomState {
+pub struct ReceivedRoomState {
     entries: Vec<Entry>,
     /// How many entries there are beyond those.
     beyond: usize,
@@ -71,14 +71,14 @@ enum Entry {
 
 /// What has become of the entries.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Arrival {
+pub struct VerifiedRoomState {
     shown: Vec<StrippedEvent>,
     dropped: Vec<(usize, Dropped)>,
     /// The positions of the entries that were not looked at.
     beyond: std::ops::Range<usize>,
 }
 
-impl KnockRoomState {
+impl ReceivedRoomState {
     /// Takes the entries from the answer to `send_knock`. The knock is accepted by then: an answer that has none, or none that is a
     /// list, or is too long or breaks off, has no entries and is no error. An entry that is no JSON, or nested too deep, is one that
     /// is dropped: the others do not suffer for it.
@@ -164,8 +164,8 @@ impl KnockRoomState {
         keys: &(impl Keys + ?Sized),
         verifier: &impl Verify,
         now: u64,
-    ) -> Arrival {
-        let mut arrival = Arrival { beyond: self.entries.len()..self.len(), ..Arrival::default() };
+    ) -> VerifiedRoomState {
+        let mut arrival = VerifiedRoomState { beyond: self.entries.len()..self.len(), ..VerifiedRoomState::default() };
         let mut seen = BTreeSet::new();
         for (position, entry) in self.entries.iter().enumerate() {
             let verified = entry.read(version).and_then(|event| {
@@ -224,7 +224,7 @@ fn is_create(event: &StrippedEvent) -> bool {
     event.event_type() == CREATE && event.state_key().is_empty()
 }
 
-impl Arrival {
+impl VerifiedRoomState {
     /// What may be shown, the create event first, if there is one.
     #[must_use]
     pub fn shown(&self) -> &[StrippedEvent] {

@@ -3,11 +3,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::proposed::{Asked, Details, ProposedEvent};
 use crate::error::{Errcode, ErrorBody, ErrorResponse};
 use crate::event::{Draft, MAX_EVENT_BYTES, SignedEvent};
 use crate::id::{RoomId, ServerName, UserId};
 use crate::room_version::RoomVersion;
+use crate::template::{CheckedTemplate, Details, Expected};
 use crate::uri::encoded;
 
 /// The most servers that are asked.
@@ -272,10 +272,10 @@ impl Exchange {
             return self.next_server(Failure::NoAnswer);
         };
         let asked = match &self.purpose {
-            Purpose::Knock(offered) => Asked::Knock(offered),
-            Purpose::Leave(version) => Asked::Leave(*version),
+            Purpose::Knock(offered) => Expected::Knock(offered),
+            Purpose::Leave(version) => Expected::Leave(*version),
         };
-        let Ok(proposed) = ProposedEvent::read(asked, room_id, user_id, body) else {
+        let Ok(proposed) = CheckedTemplate::read(asked, room_id, user_id, body) else {
             return self.next_server(Failure::NoAnswer);
         };
         let event = proposed.to_event(&self.details, user_id.server_name(), now);

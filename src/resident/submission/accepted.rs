@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use super::{Knock, Leave};
 use crate::event::content::CREATE;
 use crate::event::{Event, Pdu, WholePdu};
-use crate::handshake::resident::ResidentRoom;
+use crate::resident::ResidentRoom;
 use crate::state::RoomState;
 use crate::stripped_state;
 

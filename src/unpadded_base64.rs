@@ -1,0 +1,43 @@
+//! Base64 without padding, as hashes, keys and signatures have it.
+//!
+//! <https://spec.matrix.org/v1.19/appendices/#unpadded-base64>
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD_NO_PAD;
+
+/// Writes bytes in unpadded standard base64.
+pub(crate) fn encode(bytes: &[u8]) -> String {
+    BASE64_STANDARD_NO_PAD.encode(bytes)
+}
+
+/// Bytes from base64: standard or URL-safe alphabet, with or without padding.
+///
+/// The specification has both alphabets for the keys of third-party invites and says unpadded; Synapse reads all four
+/// forms, so we do.
+pub(crate) fn decode<const N: usize>(text: &str) -> Option<[u8; N]> {
+    use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+
+    const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+        .with_decode_allow_trailing_bits(true);
+    const STANDARD: GeneralPurpose = GeneralPurpose::new(&base64::alphabet::STANDARD, LENIENT);
+    const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&base64::alphabet::URL_SAFE, LENIENT);
+
+    let engine = if text.contains(['-', '_']) { &URL_SAFE } else { &STANDARD };
+    engine.decode(text).ok()?.try_into().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base64_of_all_four_forms() {
+        for text in ["+/8", "+/8=", "-_8", "-_8="] {
+            assert_eq!(decode(text), Some([0xFB, 0xFF]), "{text}");
+        }
+        for bad in ["", "+/", "+/8A", "+_8", "+/8 ", "é"] {
+            assert_eq!(decode::<2>(bad), None, "{bad}");
+        }
+    }
+}
