@@ -7,7 +7,6 @@
 
 use std::collections::BTreeMap;
 
-use RoomVersion::{V1, V2, V3, V4, V5, V6, V7, V8, V10, V11, V12};
 use base64::Engine as _;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use base64::prelude::BASE64_STANDARD_NO_PAD;
@@ -23,6 +22,18 @@ use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use serde_json::{Value, json};
+
+const V1: RoomVersion = RoomVersion::V1;
+const V2: RoomVersion = RoomVersion::V2;
+const V3: RoomVersion = RoomVersion::V3;
+const V4: RoomVersion = RoomVersion::V4;
+const V5: RoomVersion = RoomVersion::V5;
+const V6: RoomVersion = RoomVersion::V6;
+const V7: RoomVersion = RoomVersion::V7;
+const V8: RoomVersion = RoomVersion::V8;
+const V10: RoomVersion = RoomVersion::V10;
+const V11: RoomVersion = RoomVersion::V11;
+const V12: RoomVersion = RoomVersion::V12;
 
 /// The servers of the sender, of who authorizes them, of the event ID in versions 1 and 2, and one that nobody knows.
 const A: &str = "a.example:8448";

@@ -31,14 +31,14 @@ pub(super) trait Facts {
 pub(super) struct StateFacts<'s, S: RoomState + ?Sized + 's> {
     state: &'s S,
     create: S::Event<'s>,
-    rules: &'static RoomVersionRules,
+    rules: RoomVersionRules,
 }
 
 impl<'s, S: RoomState + ?Sized> StateFacts<'s, S> {
     /// There is nothing to say of a room without a create event.
     pub(super) fn new(version: RoomVersion, state: &'s S) -> Result<Self, Rejection> {
         let create = state.event(content::CREATE, "").ok_or(Rejection::new(Rule::NoCreateEvent, version, None))?;
-        Ok(Self { state, create, rules: version.rules() })
+        Ok(Self { state, create, rules: *version.rules() })
     }
 
     pub(super) const fn create(&self) -> &S::Event<'s> {
@@ -59,18 +59,18 @@ impl<S: RoomState + ?Sized> Facts for StateFacts<'_, S> {
     }
 
     fn is_creator(&self, user: &str) -> bool {
-        is_creator(&self.create, user, self.rules)
+        is_creator(&self.create, user, &self.rules)
     }
 
     fn join_rule(&self) -> Result<JoinRule, Malformed> {
         // DEVIATION: the specification does not say what a room without join rules is. It counts as `invite`, as in
         // Synapse and gomatrixserverlib.
         let event = self.state.event(content::JOIN_RULES, "");
-        event.map_or(Ok(JoinRule::Invite), |event| join_rule(event.content(), self.rules))
+        event.map_or(Ok(JoinRule::Invite), |event| join_rule(event.content(), &self.rules))
     }
 
     fn powers(&self, users: [&str; 2]) -> Powers {
-        powers(self.state, &self.create, users, self.rules)
+        powers(self.state, &self.create, users, &self.rules)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::event::Malformed;
-use crate::room_version::RoomVersion;
+use crate::room_version::{RoomVersion, Specified};
 
 macro_rules! rules {
     ($($(#[$doc:meta])* $name:ident [$v1:expr, $v6:expr, $v7:expr, $v8:expr, $v12:expr] $reason:literal;)*) => {
@@ -154,16 +154,17 @@ rules! {
 
 impl Rule {
     /// The number of the rule in a room version, as a Markdown reader counts (v12's source skips 3.4).
-    /// None if the version has no such rule.
+    /// None if the version has no such rule. The rules of an unstable version are numbered as in the version that it
+    /// [goes by](RoomVersion::goes_by).
     #[must_use]
     pub fn number(self, version: RoomVersion) -> Option<&'static str> {
         let [v1, v6, v7, v8, v12] = self.numbers();
-        let number = match version {
-            RoomVersion::V1 | RoomVersion::V2 | RoomVersion::V3 | RoomVersion::V4 | RoomVersion::V5 => v1,
-            RoomVersion::V6 => v6,
-            RoomVersion::V7 => v7,
-            RoomVersion::V8 | RoomVersion::V9 | RoomVersion::V10 | RoomVersion::V11 => v8,
-            RoomVersion::V12 => v12,
+        let number = match version.numbering() {
+            Specified::V1 | Specified::V2 | Specified::V3 | Specified::V4 | Specified::V5 => v1,
+            Specified::V6 => v6,
+            Specified::V7 => v7,
+            Specified::V8 | Specified::V9 | Specified::V10 | Specified::V11 => v8,
+            Specified::V12 => v12,
         };
         Some(number).filter(|number| !number.is_empty())
     }
@@ -200,7 +201,8 @@ impl Rejection {
         self.version
     }
 
-    /// The number of the rule in that version. Every rule that refuses has one.
+    /// The number of the rule in that version. Every rule that refuses has one; it is empty only for a rule that a host
+    /// has added to an [unstable version](RoomVersion::unstable_with).
     #[must_use]
     pub fn number(&self) -> &'static str {
         self.rule.number(self.version).unwrap_or_default()
@@ -221,7 +223,10 @@ impl Rejection {
 
 impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "rule {} of room version {}: {}", self.number(), self.version, self.reason())
+        match self.number() {
+            "" => write!(f, "an added rule of room version {}: {}", self.version, self.reason()),
+            number => write!(f, "rule {number} of room version {}: {}", self.version, self.reason()),
+        }
     }
 }
 

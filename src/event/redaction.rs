@@ -41,14 +41,15 @@ pub(crate) fn essential(version: RoomVersion, text: &str) -> Result<Canonical<'_
 pub(crate) fn essential_of(version: RoomVersion, pdu: &Pdu<'_>) -> Result<String, PduError> {
     let rules = version.rules();
     let content = KeptContent::of(Type::named(pdu.event_type()), rules);
-    let keep = Redaction::Event(&Kept { rules, content, signatures: false });
-    Ok(pdu.canonical_part(CanonicalDialect::of(version), keep)?)
+    let kept = Kept { updated: rules.updated_redaction, content, signatures: false };
+    Ok(pdu.canonical_part(CanonicalDialect::of(version), Redaction::Event(&kept))?)
 }
 
 fn redacted(version: RoomVersion, text: &str, signatures: bool) -> Result<Canonical<'_>, PduError> {
     let rules = version.rules();
     let redact = |content| {
-        canonicalize(text, CanonicalDialect::of(version), Redaction::Event(&Kept { rules, content, signatures }))
+        let kept = Kept { updated: rules.updated_redaction, content, signatures };
+        canonicalize(text, CanonicalDialect::of(version), Redaction::Event(&kept))
     };
     // What stays of the content depends on the type, which comes last in canonical form. Nearly all events that come this
     // way are member events, so a look at the end saves the search for the type in them.
@@ -89,7 +90,8 @@ impl Type {
 /// What stays of an event.
 #[derive(Debug, Clone, Copy)]
 struct Kept {
-    rules: &'static RoomVersionRules,
+    /// Since v11.
+    updated: bool,
     content: KeptContent,
     signatures: bool,
 }
@@ -130,7 +132,7 @@ impl Filter for Redaction<'_> {
                     _ => Member::Empty,
                 },
                 "signatures" => keep_if(kept.signatures),
-                "membership" | "origin" | "prev_state" => keep_if(!kept.rules.updated_redaction),
+                "membership" | "origin" | "prev_state" => keep_if(!kept.updated),
                 _ => Member::Omit,
             },
             Self::Content(content) => match content {

@@ -155,12 +155,11 @@ pub(crate) fn each_signature<'a>(
     })
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "ed25519"))]
 mod tests {
     use super::*;
 
     /// RFC 8032, section 7.1, test 2.
-    #[cfg(feature = "ed25519")]
     #[test]
     fn a_signature_of_the_rfc() {
         let key = unpadded_base64::decode("PUAXw+hDiVqStwqnTRt+vJyYLM8uxJaMwM1V8Sr0Zgw").unwrap();

@@ -133,7 +133,7 @@ impl Refusal {
             Self::UserOfOtherServer => (Errcode::Forbidden, "The user is of another server"),
             Self::NoVersions => (Errcode::MissingParam, "`ver` is missing"),
             Self::IncompatibleRoomVersion(version) => {
-                return ErrorResponse::incompatible_room_version(version.as_str());
+                return ErrorResponse::incompatible_room_version(version.to_string());
             }
             Self::NoKnocking(_) => (Errcode::Forbidden, "There is no knocking in the version of the room"),
             Self::Format(error) => match error {

@@ -29,7 +29,7 @@ struct Asking {
     tip: (String, u64),
     origin: &'static str,
     user_id: String,
-    versions: Vec<&'static str>,
+    versions: Vec<String>,
     decision: Decision,
 }
 
@@ -47,7 +47,7 @@ impl Asking {
             tip: (room.tip.clone(), room.depth),
             origin: "k.example",
             user_id: KAY.to_owned(),
-            versions: vec!["org.example.x", version.as_str()],
+            versions: vec!["org.example.x".to_owned(), version.to_string()],
             decision: Decision::Admit,
         }
     }
@@ -71,7 +71,8 @@ impl Asking {
         };
         let room = self.is_known.then_some(&room);
         let origin = ServerName::parse(self.origin).expect("a server name");
-        let (user_id, versions) = (self.user_id.as_str(), self.versions.as_slice());
+        let versions: Vec<&str> = self.versions.iter().map(String::as_str).collect();
+        let (user_id, versions) = (self.user_id.as_str(), versions.as_slice());
         let allowed = match self.membership {
             Membership::Leave => MakeLeave { user_id, origin }.check(room)?,
             _ => MakeKnock { user_id, origin, versions }.check(room)?,
@@ -110,11 +111,17 @@ fn of_versions(version: RoomVersion) -> Vec<Break> {
             Said::This(Refusal::NoVersions),
             (400, r#"{"errcode":"M_MISSING_PARAM","error":"`ver` is missing"}"#),
         ),
-        (7, "other versions", |it| it.versions = vec!["13", "", "1"], incompatible(version), (400, body)),
+        (
+            7,
+            "other versions",
+            |it| it.versions = ["13", "", "1"].map(str::to_owned).to_vec(),
+            incompatible(version),
+            (400, body),
+        ),
         (
             8,
             "a version without knocking",
-            |it| (it.version, it.versions) = (RoomVersion::V6, vec!["6"]),
+            |it| (it.version, it.versions) = (RoomVersion::V6, vec!["6".to_owned()]),
             Said::This(Refusal::NoKnocking(RoomVersion::V6)),
             (403, r#"{"errcode":"M_FORBIDDEN","error":"There is no knocking in the version of the room"}"#),
         ),

@@ -28,9 +28,9 @@ pub(crate) const KEY_ID: &str = "ed25519:1";
 
 /// Every version that has knocking, with every join rule of it that lets people knock.
 pub(crate) fn rooms() -> Vec<(RoomVersion, &'static str)> {
-    use RoomVersion::{V7, V8, V9, V10, V11, V12};
-    let knock = [V7, V8, V9, V10, V11, V12].map(|version| (version, "knock"));
-    let both = [V10, V11, V12].map(|version| (version, "knock_restricted"));
+    let [.., v7, v8, v9, v10, v11, v12] = RoomVersion::ALL;
+    let knock = [v7, v8, v9, v10, v11, v12].map(|version| (version, "knock"));
+    let both = [v10, v11, v12].map(|version| (version, "knock_restricted"));
     knock.into_iter().chain(both).collect()
 }
 

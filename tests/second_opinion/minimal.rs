@@ -53,12 +53,17 @@ const GOOD: Json = Json::Signature(1, Encoding::Unpadded);
 
 pub(crate) fn of_state_dependent_rules() -> Vec<Minimal<Case, Decision>> {
     use Decision::*;
-    use RoomVersion::*;
     vec![
-        case(StateKeyIsText, V11, |case| case.target = Some(NOT_A_USER.into()), Ok(Invite), Err("invalid `state_key`")),
+        case(
+            StateKeyIsText,
+            RoomVersion::V11,
+            |case| case.target = Some(NOT_A_USER.into()),
+            Ok(Invite),
+            Err("invalid `state_key`"),
+        ),
         case(
             ListIsNoObject,
-            V10,
+            RoomVersion::V10,
             |case| {
                 case.members.insert(BOB.to_owned(), Json::List(vec![text("invite")]));
                 change(case, BOB, "join", BOB);
@@ -68,14 +73,14 @@ pub(crate) fn of_state_dependent_rules() -> Vec<Minimal<Case, Decision>> {
         ),
         case(
             DuplicateKeys,
-            V10,
+            RoomVersion::V10,
             |case| case.power_levels = Some(object([("invite", raw("0")), ("invite", raw("0"))])),
             Err(Rule::InvitePower),
             Ok(()),
         ),
         case(
             DuplicateKeys,
-            V10,
+            RoomVersion::V10,
             |case| {
                 third_party(case, [(KEY, GOOD)]);
                 let signed = case.content.get_mut("third_party_invite").and_then(|invite| invite.get_mut("signed"));
@@ -86,28 +91,28 @@ pub(crate) fn of_state_dependent_rules() -> Vec<Minimal<Case, Decision>> {
         ),
         case(
             OnlyFalseBars,
-            V10,
+            RoomVersion::V10,
             |case| create(case, "m.federate", text("no")),
             Ok(Invite),
             Err("invalid `m.federate`"),
         ),
         case(
             FederateReadWhereNeeded,
-            V11,
+            RoomVersion::V11,
             |case| case.create = Some((ALICE, raw("null"))),
             Ok(Invite),
             Err("invalid `m.federate`"),
         ),
         case(
             CreatorIsNobody,
-            V10,
+            RoomVersion::V10,
             |case| case.create = Some((ALICE, object([]))),
             Ok(Invite),
             Err("missing or invalid"),
         ),
         case(
             CreatorIsNobody,
-            V1,
+            RoomVersion::V1,
             |case| {
                 case.create = Some((ALICE, object([("creator", raw("7"))])));
                 case.join_rules = Some(object([("join_rule", text("public"))]));
@@ -118,7 +123,7 @@ pub(crate) fn of_state_dependent_rules() -> Vec<Minimal<Case, Decision>> {
         ),
         case(
             AdditionalCreatorsLenient,
-            V12,
+            RoomVersion::V12,
             |case| {
                 create(case, "additional_creators", Json::List(vec![raw("1"), text(BOB)]));
                 member(case, BOB, "join");
@@ -130,7 +135,7 @@ pub(crate) fn of_state_dependent_rules() -> Vec<Minimal<Case, Decision>> {
         ),
         case(
             NoJoinRulesIsInvite,
-            V12,
+            RoomVersion::V12,
             |case| {
                 case.join_rules = None;
                 change(case, ALICE, "join", ALICE);
@@ -140,7 +145,7 @@ pub(crate) fn of_state_dependent_rules() -> Vec<Minimal<Case, Decision>> {
         ),
         case(
             NoJoinRulesIsInvite,
-            V6,
+            RoomVersion::V6,
             |case| {
                 case.join_rules = Some(object([]));
                 change(case, ALICE, "join", ALICE);
@@ -148,41 +153,53 @@ pub(crate) fn of_state_dependent_rules() -> Vec<Minimal<Case, Decision>> {
             Ok(Join),
             Err("missing or invalid `join_rule`"),
         ),
-        case(StringGrammar, V9, |case| invite_level(case, r#""\u00a00""#), Err(Rule::InvitePower), Ok(())),
-        case(StringGrammar, V1, |case| invite_level(case, r#""++0""#), Err(Rule::InvitePower), Ok(())),
-        case(FloatTruncated, V5, |case| invite_level(case, "-0.5"), Ok(Invite), Err("unexpected format of `invite`")),
-        case(FloatTruncated, V1, |case| invite_level(case, "-0"), Ok(Invite), Err("unexpected format of `invite`")),
+        case(StringGrammar, RoomVersion::V9, |case| invite_level(case, r#""\u00a00""#), Err(Rule::InvitePower), Ok(())),
+        case(StringGrammar, RoomVersion::V1, |case| invite_level(case, r#""++0""#), Err(Rule::InvitePower), Ok(())),
+        case(
+            FloatTruncated,
+            RoomVersion::V5,
+            |case| invite_level(case, "-0.5"),
+            Ok(Invite),
+            Err("unexpected format of `invite`"),
+        ),
+        case(
+            FloatTruncated,
+            RoomVersion::V1,
+            |case| invite_level(case, "-0"),
+            Ok(Invite),
+            Err("unexpected format of `invite`"),
+        ),
         case(
             LevelSaturates,
-            V9,
+            RoomVersion::V9,
             |case| invite_level(case, r#""-99999999999999999999""#),
             Ok(Invite),
             Err("unexpected format of `invite`"),
         ),
         case(
             LevelSaturates,
-            V5,
+            RoomVersion::V5,
             |case| invite_level(case, "-99999999999999999999"),
             Ok(Invite),
             Err("unexpected format of `invite`"),
         ),
         case(
             LevelReadWhereNeeded,
-            V10,
+            RoomVersion::V10,
             |case| case.power_levels = Some(object([("users", object([(BOB, raw("null"))]))])),
             Ok(Invite),
             Err("unexpected format of `users`"),
         ),
         case(
             NullIsPresent,
-            V11,
+            RoomVersion::V11,
             |case| case.content.push("third_party_invite", raw("null")),
             Err(Rule::ThirdPartyInviteUnsigned),
             Ok(()),
         ),
         case(
             MalformedEntriesPassedOver,
-            V11,
+            RoomVersion::V11,
             |case| {
                 third_party(case, [(KEY, GOOD)]);
                 case.invites.values_mut().for_each(|(_, content)| content.push("public_keys", raw("null")));
@@ -192,7 +209,7 @@ pub(crate) fn of_state_dependent_rules() -> Vec<Minimal<Case, Decision>> {
         ),
         case(
             MalformedEntriesPassedOver,
-            V11,
+            RoomVersion::V11,
             |case| {
                 third_party(case, [(KEY, GOOD)]);
                 let signed = case.content.get_mut("third_party_invite").and_then(|invite| invite.get_mut("signed"));
@@ -204,7 +221,7 @@ pub(crate) fn of_state_dependent_rules() -> Vec<Minimal<Case, Decision>> {
         ),
         case(
             SignedNumbersLenient,
-            V5,
+            RoomVersion::V5,
             |case| {
                 third_party(case, [(KEY, GOOD)]);
                 let signed = case.content.get_mut("third_party_invite").and_then(|invite| invite.get_mut("signed"));
@@ -215,14 +232,14 @@ pub(crate) fn of_state_dependent_rules() -> Vec<Minimal<Case, Decision>> {
         ),
         case(
             SignatureUrlSafe,
-            V11,
+            RoomVersion::V11,
             |case| third_party(case, [(KEY, Json::Signature(1, Encoding::UrlSafe))]),
             Ok(Invite),
             Err("no signature on third-party invite"),
         ),
         case(
             StrictVerification,
-            V11,
+            RoomVersion::V11,
             |case| {
                 third_party(case, [(KEY, Json::Signature(1, Encoding::SmallOrder))]);
                 case.invites.values_mut().for_each(|(_, content)| content.set("public_key", small_order_key()));
@@ -232,7 +249,7 @@ pub(crate) fn of_state_dependent_rules() -> Vec<Minimal<Case, Decision>> {
         ),
         case(
             VerificationBound,
-            V11,
+            RoomVersion::V11,
             |case| {
                 third_party(case, []);
                 let signed = case.content.get_mut("third_party_invite").and_then(|invite| invite.get_mut("signed"));
@@ -264,19 +281,18 @@ fn referring(
 }
 
 pub(crate) fn of_state_independent_rules() -> Vec<Minimal<Referring, independent::Decision>> {
-    use RoomVersion::*;
     use independent::Decision::*;
     vec![
         referring(
             AuthorizingSignature,
-            V8,
+            RoomVersion::V8,
             |referring| referring.case.content.push("join_authorised_via_users_server", text(BOB)),
             Err(Rule::AuthorizingServerSignature),
             Ok(()),
         ),
         referring(
             AuthorizingSignature,
-            V12,
+            RoomVersion::V12,
             |referring| {
                 referring.case.content = object([("membership", text("join"))]);
                 referring.case.content.push("join_authorised_via_users_server", raw("null"));
@@ -286,28 +302,28 @@ pub(crate) fn of_state_independent_rules() -> Vec<Minimal<Referring, independent
         ),
         referring(
             RoomIdIsOfCreate,
-            V12,
+            RoomVersion::V12,
             |referring| referring.create.iter_mut().for_each(|create| create.event_type = "m.room.name"),
             Err(Rule::NoCreateEvent),
             Ok(()),
         ),
         referring(
             ListIsNoObject,
-            V11,
+            RoomVersion::V11,
             |referring| referring.case.content = Json::List(vec![text("leave")]),
             Err(Rule::MissingMembership),
             Ok(()),
         ),
         referring(
             MembershipLeftToState,
-            V11,
+            RoomVersion::V11,
             |referring| referring.case.content = object([]),
             Ok(Invite),
             Err("missing or invalid `membership`"),
         ),
         referring(
             TokenLeftToState,
-            V11,
+            RoomVersion::V11,
             |referring| referring.case.content.push("third_party_invite", object([])),
             Ok(Invite),
             Err("invalid `third_party_invite`"),
