@@ -1,9 +1,20 @@
-//! Identifiers, checked once and borrowed: a value of one of these types is in the grammar of the specification.
+//! Identifiers: a value of one of these types is in the grammar of the specification.
+//!
+//! Each kind has a borrowed form, which is `Copy`, and an owned one to keep. Both are parsed from and compared with texts,
+//! and serde has them as strings.
+//!
+//! # Where ruma's grammar differs
+//!
+//! ruma takes server names that are not in the grammar (`b_c`, `256.1.1.1`, `b:+8`) and identifiers of nothing but a
+//! sigil (`!`, `$`); here they are refused. A port above 65,535 is in the grammar and is taken here.
 //!
 //! <https://spec.matrix.org/v1.19/appendices/#identifier-grammar>
 
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, de};
 
 /// The most bytes that any identifier may have, sigil and domain included.
 pub const MAX_ID_BYTES: usize = 255;
@@ -32,10 +43,16 @@ pub enum IdError {
 }
 
 macro_rules! id {
-    ($(#[$doc:meta])* $name:ident, $check:path) => {
+    ($(#[$doc:meta])* $name:ident, $owned:ident, $check:path) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+        #[serde(transparent)]
         pub struct $name<'a>(&'a str);
+
+        #[doc = concat!("An owned [`", stringify!($name), "`].")]
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(into = "String", try_from = "String")]
+        pub struct $owned(Box<str>);
 
         impl<'a> $name<'a> {
             /// Checks the grammar.
@@ -47,16 +64,176 @@ macro_rules! id {
                 $check(text).map(|()| Self(text))
             }
 
-            /// The identifier as it is written.
+            /// Returns the identifier as it is written.
             #[must_use]
             pub const fn as_str(self) -> &'a str {
                 self.0
+            }
+
+            /// Copies the identifier.
+            #[must_use]
+            pub fn into_owned(self) -> $owned {
+                $owned(self.0.into())
+            }
+        }
+
+        impl $owned {
+            /// Checks the grammar.
+            ///
+            /// # Errors
+            ///
+            /// [`IdError`] says what is wrong with the text.
+            pub fn parse(text: impl Into<String>) -> Result<Self, IdError> {
+                let text = text.into();
+                $check(&text).map(|()| Self(text.into()))
+            }
+
+            /// Returns the identifier as it is written.
+            #[must_use]
+            pub const fn as_str(&self) -> &str {
+                &self.0
+            }
+
+            /// Borrows the identifier.
+            #[must_use]
+            pub const fn as_borrowed(&self) -> $name<'_> {
+                $name(&self.0)
             }
         }
 
         impl fmt::Display for $name<'_> {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(self.0)
+                f.pad(self.0)
+            }
+        }
+
+        impl fmt::Display for $owned {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(&self.0)
+            }
+        }
+
+        impl AsRef<str> for $name<'_> {
+            fn as_ref(&self) -> &str {
+                self.0
+            }
+        }
+
+        impl AsRef<str> for $owned {
+            fn as_ref(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl PartialEq<str> for $name<'_> {
+            fn eq(&self, other: &str) -> bool {
+                self.0 == other
+            }
+        }
+
+        impl PartialEq<&str> for $name<'_> {
+            fn eq(&self, other: &&str) -> bool {
+                self.0 == *other
+            }
+        }
+
+        impl PartialEq<str> for $owned {
+            fn eq(&self, other: &str) -> bool {
+                &*self.0 == other
+            }
+        }
+
+        impl PartialEq<&str> for $owned {
+            fn eq(&self, other: &&str) -> bool {
+                &*self.0 == *other
+            }
+        }
+
+        impl PartialEq<String> for $name<'_> {
+            fn eq(&self, other: &String) -> bool {
+                self.0 == other
+            }
+        }
+
+        impl PartialEq<String> for $owned {
+            fn eq(&self, other: &String) -> bool {
+                &*self.0 == other
+            }
+        }
+
+        impl PartialEq<$name<'_>> for $owned {
+            fn eq(&self, other: &$name<'_>) -> bool {
+                &*self.0 == other.0
+            }
+        }
+
+        impl PartialEq<$owned> for $name<'_> {
+            fn eq(&self, other: &$owned) -> bool {
+                self.0 == &*other.0
+            }
+        }
+
+        impl<'a> TryFrom<&'a str> for $name<'a> {
+            type Error = IdError;
+
+            fn try_from(text: &'a str) -> Result<Self, IdError> {
+                Self::parse(text)
+            }
+        }
+
+        impl TryFrom<&str> for $owned {
+            type Error = IdError;
+
+            fn try_from(text: &str) -> Result<Self, IdError> {
+                Self::parse(text)
+            }
+        }
+
+        impl TryFrom<String> for $owned {
+            type Error = IdError;
+
+            fn try_from(text: String) -> Result<Self, IdError> {
+                Self::parse(text)
+            }
+        }
+
+        impl FromStr for $owned {
+            type Err = IdError;
+
+            fn from_str(text: &str) -> Result<Self, IdError> {
+                Self::parse(text)
+            }
+        }
+
+        impl From<$name<'_>> for $owned {
+            fn from(id: $name<'_>) -> Self {
+                id.into_owned()
+            }
+        }
+
+        impl<'a> From<&'a $owned> for $name<'a> {
+            fn from(id: &'a $owned) -> Self {
+                id.as_borrowed()
+            }
+        }
+
+        impl From<$name<'_>> for String {
+            fn from(id: $name<'_>) -> Self {
+                id.0.to_owned()
+            }
+        }
+
+        impl From<$owned> for String {
+            fn from(id: $owned) -> Self {
+                id.0.into()
+            }
+        }
+
+        /// Borrows from the input: of JSON, a string without escapes.
+        impl<'de: 'a, 'a> Deserialize<'de> for $name<'a> {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = <&str>::deserialize(deserializer)?;
+                Self::parse(text).map_err(de::Error::custom)
             }
         }
     };
@@ -67,7 +244,7 @@ id! {
     /// Compared with case.
     ///
     /// <https://spec.matrix.org/v1.19/appendices/#server-name>
-    ServerName, check_server_name
+    ServerName, OwnedServerName, check_server_name
 }
 
 id! {
@@ -75,7 +252,7 @@ id! {
     /// without `:` and NUL, even an empty one.
     ///
     /// <https://spec.matrix.org/v1.19/appendices/#user-identifiers>
-    UserId, check_user_id
+    UserId, OwnedUserId, check_user_id
 }
 
 id! {
@@ -83,27 +260,29 @@ id! {
     /// URL-safe base64) without a domain.
     ///
     /// <https://spec.matrix.org/v1.19/appendices/#room-ids>
-    RoomId, check_room_id
+    RoomId, OwnedRoomId, check_room_id
 }
 
 id! {
     /// An event: `$opaque_id:domain` in versions 1 and 2, later `$` and a hash of the event.
     ///
     /// <https://spec.matrix.org/v1.19/appendices/#event-ids>
-    EventId, check_event_id
+    EventId, OwnedEventId, check_event_id
 }
 
 id! {
     /// A name of a room: `#localpart:domain`.
     ///
     /// <https://spec.matrix.org/v1.19/appendices/#room-aliases>
-    RoomAlias, check_room_alias
+    RoomAlias, OwnedRoomAlias, check_room_alias
 }
 
 impl<'a> RoomId<'a> {
-    /// One whose grammar has been checked before.
-    pub(crate) const fn checked(text: &'a str) -> Self {
-        Self(text)
+    /// Returns the server that made the room, which may know it still. `None` for a room ID without a domain (since v12).
+    #[must_use]
+    pub fn server_name(self) -> Option<ServerName<'a>> {
+        // The grammar has been checked: behind the first colon there is a server name.
+        self.0.split_once(':').map(|(_, server)| ServerName(server))
     }
 }
 
@@ -119,7 +298,8 @@ impl<'a> RoomId<'a> {
 /// assert_eq!(RoomIdOrAlias::parse("monkeys"), Err(IdError::RoomSigil));
 /// # Ok::<(), IdError>(())
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(untagged)]
 pub enum RoomIdOrAlias<'a> {
     /// The ID: it begins with `!`.
     Id(RoomId<'a>),
@@ -141,7 +321,7 @@ impl<'a> RoomIdOrAlias<'a> {
         }
     }
 
-    /// The identifier as it is written.
+    /// Returns the identifier as it is written.
     #[must_use]
     pub const fn as_str(self) -> &'a str {
         match self {
@@ -150,15 +330,97 @@ impl<'a> RoomIdOrAlias<'a> {
         }
     }
 
-    /// One whose grammar has been checked before.
-    pub(crate) fn checked(text: &'a str) -> Self {
-        if text.starts_with('#') { Self::Alias(RoomAlias(text)) } else { Self::Id(RoomId(text)) }
+    /// Copies the identifier.
+    #[must_use]
+    pub fn into_owned(self) -> OwnedRoomIdOrAlias {
+        match self {
+            Self::Id(id) => OwnedRoomIdOrAlias::Id(id.into_owned()),
+            Self::Alias(alias) => OwnedRoomIdOrAlias::Alias(alias.into_owned()),
+        }
+    }
+}
+
+/// An owned [`RoomIdOrAlias`].
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub enum OwnedRoomIdOrAlias {
+    /// The ID: it begins with `!`.
+    Id(OwnedRoomId),
+    /// An alias: it begins with `#`. Its server, or this one, knows the ID.
+    Alias(OwnedRoomAlias),
+}
+
+impl OwnedRoomIdOrAlias {
+    /// Borrows the identifier.
+    #[must_use]
+    pub const fn as_borrowed(&self) -> RoomIdOrAlias<'_> {
+        match self {
+            Self::Id(id) => RoomIdOrAlias::Id(id.as_borrowed()),
+            Self::Alias(alias) => RoomIdOrAlias::Alias(alias.as_borrowed()),
+        }
+    }
+
+    /// Returns the identifier as it is written.
+    #[must_use]
+    pub const fn as_str(&self) -> &str {
+        self.as_borrowed().as_str()
     }
 }
 
 impl fmt::Display for RoomIdOrAlias<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+        f.pad(self.as_str())
+    }
+}
+
+impl fmt::Display for OwnedRoomIdOrAlias {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl AsRef<str> for RoomIdOrAlias<'_> {
+    fn as_ref(&self) -> &str {
+        self.as_str()
+    }
+}
+
+impl AsRef<str> for OwnedRoomIdOrAlias {
+    fn as_ref(&self) -> &str {
+        self.as_str()
+    }
+}
+
+impl<'a> TryFrom<&'a str> for RoomIdOrAlias<'a> {
+    type Error = IdError;
+
+    fn try_from(text: &'a str) -> Result<Self, IdError> {
+        Self::parse(text)
+    }
+}
+
+impl TryFrom<String> for OwnedRoomIdOrAlias {
+    type Error = IdError;
+
+    fn try_from(text: String) -> Result<Self, IdError> {
+        RoomIdOrAlias::parse(&text).map(RoomIdOrAlias::into_owned)
+    }
+}
+
+impl FromStr for OwnedRoomIdOrAlias {
+    type Err = IdError;
+
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        RoomIdOrAlias::parse(text).map(RoomIdOrAlias::into_owned)
+    }
+}
+
+impl From<OwnedRoomIdOrAlias> for String {
+    fn from(id: OwnedRoomIdOrAlias) -> Self {
+        match id {
+            OwnedRoomIdOrAlias::Id(id) => id.into(),
+            OwnedRoomIdOrAlias::Alias(alias) => alias.into(),
+        }
     }
 }
 
@@ -371,11 +633,65 @@ mod tests {
         ] {
             assert_eq!(RoomIdOrAlias::parse(text), parsed, "{text}");
             if let Ok(room) = parsed {
+                assert_eq!((room.as_str(), room.to_string()), (text, text.to_owned()));
+                let owned: OwnedRoomIdOrAlias = text.parse().unwrap();
+                assert_eq!((owned.as_borrowed(), owned.as_str(), owned.to_string()), (room, text, text.to_owned()));
                 assert_eq!(
-                    (RoomIdOrAlias::checked(text), room.as_str(), room.to_string()),
-                    (room, text, text.to_owned())
+                    (room.into_owned(), OwnedRoomIdOrAlias::try_from(text.to_owned())),
+                    (owned.clone(), Ok(owned))
                 );
             }
+        }
+    }
+
+    #[test]
+    fn conversions() {
+        let (user, text) = (UserId::parse("@a:b").unwrap(), "@a:b".to_owned());
+        let owned = user.into_owned();
+        assert_eq!((owned.as_borrowed(), UserId::from(&owned), OwnedUserId::from(user)), (user, user, owned.clone()));
+        assert_eq!((OwnedUserId::parse("@a:b"), "@a:b".parse()), (Ok(owned.clone()), Ok(owned.clone())));
+        assert_eq!(
+            (OwnedUserId::try_from("@a:b"), OwnedUserId::try_from("@a:b".to_owned())),
+            (Ok(owned.clone()), "@a:b".parse())
+        );
+        assert_eq!((UserId::try_from("@a:b"), UserId::try_from("a")), (Ok(user), Err(IdError::Sigil('@'))));
+        assert_eq!(OwnedUserId::parse("a"), Err(IdError::Sigil('@')));
+        for equal in [user == *"@a:b", user == "@a:b", user == text, user == owned] {
+            assert!(equal);
+        }
+        for equal in [owned == *"@a:b", owned == "@a:b", owned == text, owned == user] {
+            assert!(equal);
+        }
+        assert_eq!((user.as_ref(), owned.as_ref(), String::from(user)), ("@a:b", "@a:b", "@a:b".to_owned()));
+        assert_eq!(
+            (format!("{user:>6}|{owned:<5}|"), String::from(owned)),
+            ("  @a:b|@a:b |".to_owned(), "@a:b".to_owned())
+        );
+    }
+
+    #[test]
+    fn with_serde() {
+        let (user, text) = (UserId::parse("@a:b").unwrap(), r#""@a:b""#);
+        assert_eq!(serde_json::to_string(&user).unwrap(), text);
+        assert_eq!(serde_json::to_string(&user.into_owned()).unwrap(), text);
+        assert_eq!(serde_json::from_str::<UserId<'_>>(text).unwrap(), user);
+        assert_eq!(serde_json::from_str::<OwnedUserId>(r#""@\u0061:b""#).unwrap(), user);
+        for (malformed, error) in [("\"a\"", "does not begin with `@`"), ("1", "invalid type: integer `1`")] {
+            let found = serde_json::from_str::<UserId<'_>>(malformed).unwrap_err().to_string();
+            assert!(found.starts_with(error), "{found}");
+        }
+        assert_eq!(serde_json::from_str::<OwnedUserId>("\"a\"").unwrap_err().to_string(), "does not begin with `@`");
+        let alias = RoomIdOrAlias::parse("#a:b").unwrap();
+        assert_eq!(serde_json::to_string(&alias).unwrap(), r##""#a:b""##);
+        assert_eq!(serde_json::from_str::<OwnedRoomIdOrAlias>(r##""#a:b""##).unwrap(), alias.into_owned());
+        assert_eq!(serde_json::to_string(&alias.into_owned()).unwrap(), r##""#a:b""##);
+    }
+
+    #[test]
+    fn servers_of_rooms() {
+        for (room, server) in [("!a:b", Some("b")), ("!a:[::1]:80", Some("[::1]:80")), ("!a", None), ("!:b", Some("b"))]
+        {
+            assert_eq!(RoomId::parse(room).unwrap().server_name().map(ServerName::as_str), server);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The request.
 
 use super::{RequestError, body};
-use crate::id::{IdError, MAX_ID_BYTES, RoomId, RoomIdOrAlias, ServerName};
+use crate::id::{IdError, MAX_ID_BYTES, OwnedRoomIdOrAlias, OwnedServerName, RoomId, RoomIdOrAlias, ServerName};
 use crate::uri::{decoded, decoded_in_query, encoded};
 
 /// The most servers that a request names: as many as a knocking server asks.
@@ -100,8 +100,8 @@ impl BuiltRequest {
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct KnockRequest {
-    room_id_or_alias: String,
-    via: Vec<String>,
+    room_id_or_alias: OwnedRoomIdOrAlias,
+    via: Vec<OwnedServerName>,
     reason: Option<String>,
 }
 
@@ -134,7 +134,7 @@ impl KnockRequest {
         reason: Option<&str>,
     ) -> Result<Self, RequestError> {
         Ok(Self {
-            room_id_or_alias: room_id_or_alias.as_str().to_owned(),
+            room_id_or_alias: room_id_or_alias.into_owned(),
             via: servers(via),
             reason: reason.map(body::checked).transpose()?,
         })
@@ -161,11 +161,11 @@ impl KnockRequest {
     /// understand.
     #[must_use]
     pub fn to_http(&self) -> BuiltRequest {
-        let named = |name: &str| self.via.iter().map(|server| format!("{name}={}", encoded(server))).collect();
+        let named = |name: &str| self.via.iter().map(|server| format!("{name}={}", encoded(server.as_str()))).collect();
         let both: [Vec<String>; 2] = [named("via"), named("server_name")];
         BuiltRequest {
             method: "POST",
-            path: format!("/_matrix/client/v3/knock/{}", encoded(&self.room_id_or_alias)),
+            path: format!("/_matrix/client/v3/knock/{}", encoded(self.room_id_or_alias.as_str())),
             query: both.concat().join("&"),
             body: body::of_reason(self.reason.as_deref()),
         }
@@ -173,13 +173,13 @@ impl KnockRequest {
 
     /// The room.
     #[must_use]
-    pub fn room_id_or_alias(&self) -> RoomIdOrAlias<'_> {
-        RoomIdOrAlias::checked(&self.room_id_or_alias)
+    pub const fn room_id_or_alias(&self) -> RoomIdOrAlias<'_> {
+        self.room_id_or_alias.as_borrowed()
     }
 
     /// The servers that may know the room, the best first: at most [`MAX_VIA`] well-formed names, none twice.
     #[must_use]
-    pub fn via(&self) -> &[String] {
+    pub fn via(&self) -> &[OwnedServerName] {
         &self.via
     }
 
@@ -207,18 +207,18 @@ impl<'a> Room<'a> {
         path.strip_prefix("knock/").filter(|room| !room.contains('/')).map(Self::IdOrAlias)
     }
 
-    fn identifier(self) -> Result<String, RequestError> {
+    fn identifier(self) -> Result<OwnedRoomIdOrAlias, RequestError> {
         let (Self::IdOrAlias(encoded) | Self::Id(encoded)) = self;
         if encoded.len() > MAX_ENCODED_ID_BYTES {
             return Err(RequestError::Identifier(IdError::TooLong));
         }
         let text = decoded(encoded).ok_or(RequestError::Encoding)?;
         match self {
-            Self::IdOrAlias(_) => RoomIdOrAlias::parse(&text).map(drop),
-            Self::Id(_) => RoomId::parse(&text).map(drop),
+            Self::IdOrAlias(_) => RoomIdOrAlias::parse(&text),
+            Self::Id(_) => RoomId::parse(&text).map(RoomIdOrAlias::Id),
         }
-        .map_err(RequestError::Identifier)?;
-        Ok(text.into_owned())
+        .map(RoomIdOrAlias::into_owned)
+        .map_err(RequestError::Identifier)
     }
 }
 
@@ -226,22 +226,22 @@ impl<'a> Room<'a> {
 ///
 /// DEVIATION: MSC4156 has a server ignore `server_name` where there is a `via`. Clients that send both send the same names, and
 /// whoever sends different ones knows more servers, of which the knocking server asks one after the other.
-fn via(query: &str) -> Vec<String> {
+fn via(query: &str) -> Vec<OwnedServerName> {
     let pairs = query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
     let named = pairs.filter(|(name, _)| matches!(decoded_in_query(name).as_deref(), Some("via" | "server_name")));
     servers(named.filter_map(|(_, server)| decoded_in_query(server)))
 }
 
 /// Servers without those that are malformed, repeated or too many.
-fn servers(names: impl IntoIterator<Item = impl AsRef<str>>) -> Vec<String> {
-    let mut servers: Vec<String> = Vec::new();
+fn servers(names: impl IntoIterator<Item = impl AsRef<str>>) -> Vec<OwnedServerName> {
+    let mut servers: Vec<OwnedServerName> = Vec::new();
     for name in names {
-        let name = name.as_ref();
         if servers.len() == MAX_VIA {
             break;
         }
-        if ServerName::parse(name).is_ok() && !servers.iter().any(|known| known == name) {
-            servers.push(name.to_owned());
+        let Ok(name) = ServerName::parse(name.as_ref()) else { continue };
+        if !servers.iter().any(|known| *known == name) {
+            servers.push(name.into_owned());
         }
     }
     servers

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::error::{Errcode, ErrorBody, ErrorResponse};
-use crate::id::RoomId;
+use crate::id::{OwnedRoomId, RoomId};
 use crate::json::{Field, JsonError, Kind, Reader, Str, push_string};
 
 /// The answer to a knock that was made. `Display` is its body; its status is 200.
@@ -22,7 +22,7 @@ use crate::json::{Field, JsonError, Kind, Reader, Str, push_string};
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct KnockResponse {
-    room_id: String,
+    room_id: OwnedRoomId,
 }
 
 /// An HTTP response as it came.
@@ -43,7 +43,7 @@ impl KnockResponse {
     /// The user has knocked on this room.
     #[must_use]
     pub fn new(room_id: RoomId<'_>) -> Self {
-        Self { room_id: room_id.as_str().to_owned() }
+        Self { room_id: room_id.into_owned() }
     }
 
     /// Reads an answer.
@@ -63,15 +63,15 @@ impl KnockResponse {
 
     /// The room: of an alias, what it stands for.
     #[must_use]
-    pub fn room_id(&self) -> RoomId<'_> {
-        RoomId::checked(&self.room_id)
+    pub const fn room_id(&self) -> RoomId<'_> {
+        self.room_id.as_borrowed()
     }
 }
 
 impl fmt::Display for KnockResponse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut out = r#"{"room_id":"#.to_owned();
-        push_string(&mut out, &self.room_id);
+        push_string(&mut out, self.room_id.as_str());
         out.push('}');
         f.write_str(&out)
     }

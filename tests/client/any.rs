@@ -94,7 +94,7 @@ proptest! {
         prefix in select(vec!["v3", "r0", "unstable/xyz.amorgan.knock"]),
     ) {
         let path = format!("/_matrix/client/{prefix}/knock/{}", all_encoded(knock.room_id_or_alias().as_str()));
-        let query: Vec<String> = knock.via().iter().map(|server| format!("x&{}={}", all_encoded("via"), all_encoded(server))).collect();
+        let query: Vec<String> = knock.via().iter().map(|server| format!("x&{}={}", all_encoded("via"), all_encoded(server.as_str()))).collect();
         let body = knock.reason().map_or_else(|| "{\"reason\": null}".to_owned(), |reason| {
             format!(" {{\"{}\" :\t\"{}\"}}\r\n", all_escaped("reason"), all_escaped(reason))
         });
@@ -123,7 +123,7 @@ proptest! {
                 let room = knock.room_id_or_alias();
                 prop_assert_eq!(RoomIdOrAlias::parse(room.as_str()), Ok(room));
                 prop_assert!(knock.via().len() <= MAX_VIA);
-                prop_assert!(knock.via().iter().all(|server| ServerName::parse(server).is_ok()));
+                prop_assert!(knock.via().iter().all(|server| ServerName::parse(server.as_str()).is_ok()));
                 prop_assert!(knock.reason().is_none_or(|reason| reason.len() <= MAX_REASON_BYTES));
                 prop_assert_eq!(KnockRequest::parse(knock.to_http().as_http()), Ok(knock));
             }
