@@ -15,11 +15,12 @@
 //! use matrix_knock::RoomVersion;
 //! use matrix_knock::auth::authorize_proposal;
 //! use matrix_knock::event::{Membership, Pdu, Proposal};
+//! use matrix_knock::state::StateMap;
 //!
 //! let create = r#"{"type":"m.room.create","state_key":"","sender":"@alice:a.example","content":{}}"#;
 //! let join_rules =
 //!     r#"{"type":"m.room.join_rules","state_key":"","sender":"@alice:a.example","content":{"join_rule":"knock"}}"#;
-//! let state = [Pdu::parse(create)?, Pdu::parse(join_rules)?];
+//! let state = StateMap::from([Pdu::parse(create)?, Pdu::parse(join_rules)?]);
 //!
 //! let knock = Proposal::of_oneself("@kay:b.example", Membership::Knock);
 //! assert!(authorize_proposal(RoomVersion::V11, &knock, &state).is_ok());
@@ -45,16 +46,20 @@ pub use self::independent::{AuthEvent, AuthStatus, Evidence, StateIndependent, c
 pub use self::rule::{Rejection, Rule};
 pub use self::selection::Selection;
 pub use self::server_acl::{ServerAcl, server_is_allowed};
-use crate::event::{Event, Membership, NoVerifier, Proposal, Verify, content};
+use crate::event::{Event, EventType, Membership, NoVerifier, Proposal, Verify};
 use crate::room_version::RoomVersion;
-use crate::state::RoomState;
+use crate::state::{NotLookedUp, RoomState};
 
 /// Why [`authorize`] does not allow an event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum AuthorizeError {
     /// The event is not of type `m.room.member`: this crate does not decide on it, and has not refused it.
     #[error("not an `m.room.member` event")]
     NotAMemberEvent,
+    /// The state does not know an entry that the decision needs: the host's mistake, and no verdict.
+    #[error(transparent)]
+    NotLookedUp(#[from] NotLookedUp),
     /// A rule of the specification refuses the event.
     #[error(transparent)]
     Rejected(#[from] Rejection),
@@ -65,7 +70,7 @@ impl AuthorizeError {
     #[must_use]
     pub const fn rejection(&self) -> Option<Rejection> {
         match self {
-            Self::NotAMemberEvent => None,
+            Self::NotAMemberEvent | Self::NotLookedUp(_) => None,
             Self::Rejected(rejection) => Some(*rejection),
         }
     }
@@ -116,13 +121,14 @@ impl<E: ?Sized> Copy for Authorized<'_, E> {}
 ///
 /// # Errors
 ///
-/// [`AuthorizeError::NotAMemberEvent`] for an event of another type; [`AuthorizeError::Rejected`] with the first rule,
+/// [`AuthorizeError::NotAMemberEvent`] for an event of another type; [`AuthorizeError::NotLookedUp`] if a
+/// [snapshot](crate::state::Snapshot) lacks an entry of [`Selection::reads`]; [`AuthorizeError::Rejected`] with the first rule,
 /// in the order of the specification, that refuses.
 pub fn authorize<'e, E: Event + ?Sized>(
     version: RoomVersion,
     event: &'e E,
     state: &(impl RoomState + ?Sized),
-    verifier: &impl Verify,
+    verifier: &(impl Verify + ?Sized),
 ) -> Result<Authorized<'e, E>, AuthorizeError> {
     check_type(event)?;
     let facts = StateFacts::new(version, state)?;
@@ -134,7 +140,7 @@ pub fn authorize<'e, E: Event + ?Sized>(
 ///
 /// # Errors
 ///
-/// The first rule, in the order of the specification, that would refuse.
+/// As [`authorize`]. A proposal always is a member event.
 ///
 /// # Examples
 ///
@@ -143,15 +149,12 @@ pub fn authorize_proposal<'p>(
     version: RoomVersion,
     proposal: &'p Proposal<'p>,
     state: &(impl RoomState + ?Sized),
-) -> Result<Authorized<'p, Proposal<'p>>, Rejection> {
+) -> Result<Authorized<'p, Proposal<'p>>, AuthorizeError> {
     let facts = StateFacts::new(version, state)?;
     let membership = member::decide(version, proposal, &facts, state, &NoVerifier)?;
     Ok(Authorized { event: proposal, version, membership })
 }
 
 fn check_type(event: &(impl Event + ?Sized)) -> Result<(), AuthorizeError> {
-    match event.event_type() {
-        content::MEMBER => Ok(()),
-        _ => Err(AuthorizeError::NotAMemberEvent),
-    }
+    if event.is_type(EventType::Member) { Ok(()) } else { Err(AuthorizeError::NotAMemberEvent) }
 }

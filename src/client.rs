@@ -48,7 +48,5 @@ mod request;
 mod response;
 
 pub use error::RequestError;
-pub use request::{
-    BuiltRequest, HttpRequest, KnockRequest, MAX_BODY_BYTES, MAX_QUERY_BYTES, MAX_REASON_BYTES, MAX_VIA,
-};
-pub use response::{HttpResponse, KnockError, KnockErrorKind, KnockRefusal, KnockResponse};
+pub use request::{KnockRequest, MAX_BODY_BYTES, MAX_QUERY_BYTES, MAX_REASON_BYTES, MAX_VIA};
+pub use response::{KnockError, KnockErrorKind, KnockRefusal, KnockResponse};

@@ -187,6 +187,21 @@ impl ErrorResponse {
         Self::with_status(414, Errcode::TooLarge, "The query is too long")
     }
 
+    /// This server cannot answer for a reason of its own: 500 `M_UNKNOWN`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use matrix_knock::error::{Errcode, ErrorResponse};
+    ///
+    /// let response = ErrorResponse::internal("Internal server error");
+    /// assert_eq!((response.status(), response.errcode()), (500, Errcode::Unknown));
+    /// ```
+    #[must_use]
+    pub const fn internal(error: &'static str) -> Self {
+        Self::with_status(500, Errcode::Unknown, error)
+    }
+
     /// The room has this version, which the asking server does not have.
     #[must_use]
     pub fn incompatible_room_version(version: impl Into<Cow<'static, str>>) -> Self {

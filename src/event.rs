@@ -1,22 +1,27 @@
 //! An event, as the rules see it: a trait that a host implements for its own type, and [`Pdu`], a view over JSON text.
 
 pub(crate) mod content;
+mod event_type;
 mod format;
 mod hash;
 mod keys;
+mod owned;
 mod pdu;
 mod redaction;
 mod sign;
 mod signature;
 mod verified;
 
+use std::borrow::Cow;
 use std::rc::Rc;
 use std::sync::Arc;
 
 pub use content::{Malformed, MemberFacts, Membership};
+pub use event_type::{EventType, OtherEventType};
 pub use format::{FormatError, FormattedPdu, MAX_AUTH_EVENTS, MAX_EVENT_BYTES, MAX_PREV_EVENTS};
 pub use hash::{Sha256Hash, content_hash, event_id, reference_hash, room_id_of_create, without_event_id};
-pub use keys::{KeyValidity, Keys, MAX_KEY_DOCUMENT_BYTES, ServerKeys, ServerKeysError, VerifyKey};
+pub use keys::{KeyValidity, Keys, KeysFn, MAX_KEY_DOCUMENT_BYTES, ServerKeys, ServerKeysError, VerifyKey};
+pub use owned::OwnedPdu;
 pub use pdu::{MAX_EVENT_TEXT_BYTES, Pdu, PduError};
 pub use redaction::redact;
 pub(crate) use sign::Draft;
@@ -32,7 +37,13 @@ pub use verified::{RedactedPdu, SignatureError, SignedPdu, VerifiedPdu, WholePdu
 /// says, well-formed or not: the rules find out.
 pub trait Event {
     /// The `type`.
-    fn event_type(&self) -> &str;
+    fn event_type(&self) -> Cow<'_, str>;
+
+    /// Whether the event is of this type. A host whose events have an enum for it compares that, and need not write the name
+    /// out.
+    fn is_type(&self, event_type: EventType<'_>) -> bool {
+        self.event_type() == event_type.as_str()
+    }
 
     /// The `state_key`, if it is a state event.
     fn state_key(&self) -> Option<&str>;
@@ -65,8 +76,12 @@ pub trait Event {
 macro_rules! forward {
     ($($pointer:ty),*) => {$(
         impl<E: Event + ?Sized> Event for $pointer {
-            fn event_type(&self) -> &str {
+            fn event_type(&self) -> Cow<'_, str> {
                 (**self).event_type()
+            }
+
+            fn is_type(&self, event_type: EventType<'_>) -> bool {
+                (**self).is_type(event_type)
             }
 
             fn state_key(&self) -> Option<&str> {
@@ -124,8 +139,12 @@ impl<'a> Proposal<'a> {
 }
 
 impl Event for Proposal<'_> {
-    fn event_type(&self) -> &str {
-        content::MEMBER
+    fn event_type(&self) -> Cow<'_, str> {
+        EventType::Member.as_str().into()
+    }
+
+    fn is_type(&self, event_type: EventType<'_>) -> bool {
+        event_type == EventType::Member
     }
 
     fn state_key(&self) -> Option<&str> {

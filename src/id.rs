@@ -10,6 +10,7 @@
 //!
 //! <https://spec.matrix.org/v1.19/appendices/#identifier-grammar>
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
@@ -121,6 +122,13 @@ macro_rules! id {
 
         impl AsRef<str> for $owned {
             fn as_ref(&self) -> &str {
+                &self.0
+            }
+        }
+
+        /// So that a map by the owned form is searched by the text.
+        impl Borrow<str> for $owned {
+            fn borrow(&self) -> &str {
                 &self.0
             }
         }
@@ -276,6 +284,19 @@ id! {
     /// <https://spec.matrix.org/v1.19/appendices/#room-aliases>
     RoomAlias, OwnedRoomAlias, check_room_alias
 }
+
+macro_rules! checked {
+    ($($name:ident)*) => {$(
+        impl<'a> $name<'a> {
+            /// One whose grammar has been checked before.
+            pub(crate) const fn checked(text: &'a str) -> Self {
+                Self(text)
+            }
+        }
+    )*};
+}
+
+checked!(ServerName UserId RoomId EventId);
 
 impl<'a> RoomId<'a> {
     /// Returns the server that made the room, which may know it still. `None` for a room ID without a domain (since v12).

@@ -1,6 +1,6 @@
-//! The knocking server's side: a knock on a room that this server is not in, and the leave that takes it back.
+//! The knocking server: a knock on a room that this server is not in, and the leave that takes it back.
 //!
-//! The contract of both machines in one sentence: ask what is wanted, do it, give what came of it, until it has ended.
+//! Both are [machines](crate::machine): ask what is wanted, do it, give what came of it, until it has ended.
 //!
 //! ```text
 //!                  ┌─────── refused, silent, malformed: the next server ───────┐
@@ -13,28 +13,30 @@
 //!                Ended: Failure                 Ended: Failure (and the knock that perhaps was accepted)
 //! ```
 //!
-//! Nothing in here sends, signs, waits or looks at a clock. Each thing that is wanted has a [`Ticket`]; an answer to anything else
-//! changes nothing. Both machines can be stored in between (serde), and go on where they were: asking again for what was
-//! asked for does no harm.
+//! Each thing that is wanted has a [`Ticket`]; an answer to anything else changes nothing. Both machines can be stored in
+//! between (serde), and go on where they were.
 //!
 //! <https://spec.matrix.org/v1.19/server-server-api/#knocking-rooms>
 
-use std::collections::{BTreeMap, BTreeSet};
+mod exchange;
+mod failure;
+pub mod out_of_band;
+mod pending;
+pub mod room_state;
+mod stored;
 
 use serde::{Deserialize, Serialize};
 
-mod exchange;
-pub mod out_of_band;
-pub mod room_state;
-
-use self::exchange::{Ended, Exchange, Purpose, Wants};
+pub use self::exchange::MAX_SERVERS;
+use self::exchange::{Ended, Exchange, Purpose, Sent, Wants};
+pub use self::failure::Failure;
+pub use self::pending::{Failed, NotAKnock, PendingKnock};
 use self::room_state::{ReceivedRoomState, VerifiedRoomState};
-use crate::event::{Keys, Membership, Pdu, Verify, content};
-use crate::id::{RoomId, UserId};
+use crate::event::{Keys, Membership, SignedEvent, Verify};
+use crate::id::{OwnedServerName, RoomId, ServerName, UserId};
+use crate::machine::{Machine, NotTaken, Reply, Ticket, Want};
 use crate::room_version::RoomVersion;
 use crate::stripped_state::StrippedEvent;
-
-pub use self::exchange::{Failure, MAX_SERVERS, NotTaken, Reply, Request, Ticket};
 pub use crate::template::Details;
 
 /// What this server knows of the user's own membership before the knock.
@@ -55,22 +57,22 @@ pub struct Intent<'a> {
     pub user_id: UserId<'a>,
     /// What is known of their membership.
     pub own: OwnMembership,
-    /// Which servers may know the room, the best first: `via`, `server_name`, what the alias came with. At most [`MAX_SERVERS`] are asked;
-    /// what is malformed, repeated or this server itself is passed over.
-    pub servers: &'a [&'a str],
+    /// Which servers may know the room, the best first: `via`, `server_name`, what the alias came with, and the
+    /// [server in the room ID](RoomId::server_name) (before v12). At most [`MAX_SERVERS`] are asked; repeated ones and this
+    /// server itself are ignored.
+    pub servers: &'a [OwnedServerName],
     /// Every room version that this server supports. Those without knocking are not offered.
     pub versions: &'a [RoomVersion],
     /// What the user says, and is.
     pub details: &'a Details,
 }
 
-/// How a knock begins.
+/// How a knock starts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Start {
     /// By asking other servers.
     Remote(Box<Knocking>),
-    /// Right here, for this server is in the room: [`Template::knock`](crate::template::Template::knock), then as any event of
-    /// this server's own.
+    /// Right here, for this server is in the room: [`MakeKnock`](crate::resident::MakeKnock) with this server as `origin`.
     Local,
     /// Not at all.
     Failed(Failure),
@@ -85,55 +87,21 @@ pub struct Knocking {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 enum Arriving {
     Unverified(ReceivedRoomState),
     Verified(Vec<StrippedEvent>),
 }
 
-/// What a machine wants of the host.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Want<'a> {
-    /// Send this request, and give the [`Reply`].
-    Request(Request),
-    /// Sign these bytes with a key of this server, and give the signature.
-    Sign(&'a str),
-    /// Find these keys (key IDs by server), and give what was found. Those that cannot be had are no reason to wait.
-    Keys(BTreeMap<String, BTreeSet<String>>),
-    /// Nothing more: it has ended.
-    Ended,
-}
-
-/// A knock that another server has taken into the room, and nobody has answered yet.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PendingKnock {
-    room_id: String,
-    user_id: String,
-    version: RoomVersion,
-    server: String,
-    event_id: String,
-    event: String,
-    shown: Vec<StrippedEvent>,
-}
-
-/// How a knock ended that is not pending for certain.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Failed {
-    /// What to tell the client.
-    pub failure: Failure,
-    /// The knock, if a server was sent it and never said what became of it: it may stand in the room all the same. An answer to it
-    /// may come, and it can be taken back.
-    pub perhaps: Option<PendingKnock>,
-}
-
 impl Knocking {
-    /// Begins.
+    /// Starts a knock. Returns the machine to drive, or the reason why there is nothing to do.
     #[must_use]
     pub fn start(intent: &Intent<'_>) -> Start {
         match intent.own {
             // A second knock is no mistake: it changes the reason, and finds out about a rejection that never came.
             OwnMembership::InRoom(None | Some(Membership::Leave | Membership::Knock)) => return Start::Local,
-            OwnMembership::InRoom(Some(Membership::Join | Membership::Invite | Membership::Ban)) => {
-                return Start::Failed(Failure::Forbidden);
+            OwnMembership::InRoom(Some(membership @ (Membership::Join | Membership::Invite | Membership::Ban))) => {
+                return Start::Failed(Failure::OwnMembership { membership });
             }
             OwnMembership::OutOfBand => {}
         }
@@ -142,7 +110,7 @@ impl Knocking {
         if versions.is_empty() {
             return Start::Failed(Failure::NoVersions);
         }
-        let servers = intent.servers.iter().copied();
+        let servers = intent.servers.iter().map(OwnedServerName::as_borrowed);
         let purpose = Purpose::Knock(versions);
         let exchange = Exchange::new(purpose, intent.room_id, intent.user_id, servers, intent.details.clone());
         match exchange.wants() {
@@ -151,173 +119,124 @@ impl Knocking {
         }
     }
 
-    /// What is wanted now, and the ticket to give back with it.
+    /// Returns the knock as soon as it is signed and on its way, with the server that has it or is being asked: an invite that
+    /// answers it may arrive before the answer to `send_knock`. `None` before, and if it was refused.
     #[must_use]
-    pub fn want(&self) -> (Ticket, Want<'_>) {
+    pub fn knock(&self) -> Option<PendingKnock> {
+        let (server, sent) = self.exchange.sent()?;
+        Some(self.pending(server, sent))
+    }
+
+    fn pending(&self, server: ServerName<'_>, sent: &Sent) -> PendingKnock {
+        let shown = match &self.arrival {
+            Some(Arriving::Verified(shown)) => shown.clone(),
+            Some(Arriving::Unverified(_)) | None => Vec::new(),
+        };
+        PendingKnock::of_exchange(&self.exchange, server, sent, shown)
+    }
+}
+
+impl Machine for Knocking {
+    type Outcome = Result<PendingKnock, Failed>;
+    /// What became of the state that came with the accepted knock: for the host's log, since the knock stands whatever it is.
+    type Verified = VerifiedRoomState;
+
+    fn want(&self) -> (Ticket, Want<'_>) {
         let want = match (self.exchange.wants(), &self.arrival) {
             (Wants::Request(request), _) => Want::Request(request),
             (Wants::Signature(bytes), _) => Want::Sign(bytes),
-            (Wants::Nothing(Ended::Accepted { version, .. }), Some(Arriving::Unverified(state))) => {
-                Want::Keys(state.wanted_keys(version))
+            (Wants::Nothing(Ended::Accepted { sent, .. }), Some(Arriving::Unverified(state))) => {
+                Want::Keys(state.wanted_keys(sent.version))
             }
             (Wants::Nothing(_), _) => Want::Ended,
         };
         (self.exchange.ticket(), want)
     }
 
-    /// Gives what came of a request. `now` is the time in milliseconds since the Unix epoch: that of the knock.
-    ///
-    /// # Errors
-    ///
-    /// [`NotTaken::NotAsked`] if no request is asked for under this ticket.
-    pub fn reply(&mut self, ticket: Ticket, reply: Reply<'_>, now: u64) -> Result<(), NotTaken> {
+    fn reply(&mut self, ticket: Ticket, reply: Reply<'_>, now: u64) -> Result<(), NotTaken> {
         self.exchange.reply(ticket, reply, now)?;
-        if let (Wants::Nothing(Ended::Accepted { .. }), Reply::Response { body, .. }) = (self.exchange.wants(), reply) {
-            self.arrival = Some(Arriving::Unverified(ReceivedRoomState::of_answer(body)));
+        if let Wants::Nothing(Ended::Accepted { .. }) = self.exchange.wants() {
+            self.arrival = Some(Arriving::Unverified(match reply {
+                Reply::Response(response) => ReceivedRoomState::of_answer(response.body),
+                Reply::Accepted { knock_room_state } => ReceivedRoomState::of_entries(knock_room_state.iter().copied()),
+                Reply::Template { .. } | Reply::Error(_) | Reply::None => ReceivedRoomState::default(),
+            }));
         }
         Ok(())
     }
 
-    /// Gives the signature, and the ID of the key that made it.
-    ///
-    /// # Errors
-    ///
-    /// [`NotTaken`] if no signature is asked for under this ticket, or the key ID is none.
-    pub fn signature(&mut self, ticket: Ticket, key_id: &str, signature: &[u8; 64]) -> Result<(), NotTaken> {
+    fn signature(&mut self, ticket: Ticket, key_id: &str, signature: &[u8; 64]) -> Result<(), NotTaken> {
         self.exchange.signature(ticket, key_id, signature)
     }
 
-    /// Gives the keys that were found, verifies the state that came with the accepted knock, and says what became of it: for the
-    /// host's log, since the knock stands whatever it is.
-    ///
-    /// # Errors
-    ///
-    /// [`NotTaken::NotAsked`] if no keys are asked for under this ticket.
-    pub fn keys(
+    fn keys(
         &mut self,
         ticket: Ticket,
         keys: &(impl Keys + ?Sized),
-        verifier: &impl Verify,
+        verifier: &(impl Verify + ?Sized),
         now: u64,
     ) -> Result<VerifiedRoomState, NotTaken> {
-        let (Wants::Nothing(Ended::Accepted { version, .. }), Some(Arriving::Unverified(state))) =
+        let (Wants::Nothing(Ended::Accepted { sent, .. }), Some(Arriving::Unverified(state))) =
             (self.exchange.wants(), &self.arrival)
         else {
             return Err(NotTaken::NotAsked);
         };
-        let room_id = RoomId::parse(self.exchange.room_id());
-        let (true, Ok(room_id)) = (ticket == self.exchange.ticket(), room_id) else {
+        if ticket != self.exchange.ticket() {
             return Err(NotTaken::NotAsked);
-        };
-        let arrival = state.verify(version, room_id, keys, verifier, now);
-        self.arrival = Some(Arriving::Verified(arrival.shown().to_vec()));
-        Ok(arrival)
+        }
+        let verified = state.verify(sent.version, self.exchange.room_id(), keys, verifier, now);
+        self.arrival = Some(Arriving::Verified(verified.shown().to_vec()));
+        Ok(verified)
     }
 
-    /// How it ended; none while it is under way.
-    ///
-    /// # Errors
-    ///
-    /// [`Failed`]: there is no pending knock, or nobody knows.
-    pub fn outcome(&self) -> Option<Result<PendingKnock, Failed>> {
+    fn outcome(&self) -> Option<Self::Outcome> {
         match (self.exchange.wants(), &self.arrival) {
-            (Wants::Nothing(Ended::Accepted { server, version, event }), Some(Arriving::Verified(shown))) => {
-                Some(Ok(self.pending(server, version, (event.event_id(), event.text()), shown)))
+            (Wants::Nothing(Ended::Accepted { server, sent }), Some(Arriving::Verified(_))) => {
+                Some(Ok(self.pending(server, sent)))
             }
             (Wants::Nothing(Ended::Failed { failure, perhaps }), _) => {
-                let perhaps = perhaps.map(|(server, version, event)| {
-                    self.pending(server, version, (event.event_id(), event.text()), &[])
-                });
+                let perhaps = perhaps.map(|(server, sent)| self.pending(server, sent));
                 Some(Err(Failed { failure: failure.clone(), perhaps }))
             }
             _ => None,
         }
     }
-
-    fn pending(
-        &self,
-        server: &str,
-        version: RoomVersion,
-        (event_id, event): (&str, &str),
-        shown: &[StrippedEvent],
-    ) -> PendingKnock {
-        PendingKnock {
-            room_id: self.exchange.room_id().to_owned(),
-            user_id: self.exchange.user_id().to_owned(),
-            version,
-            server: server.to_owned(),
-            event_id: event_id.to_owned(),
-            event: event.to_owned(),
-            shown: shown.to_vec(),
-        }
-    }
 }
 
-impl PendingKnock {
-    /// The room.
-    #[must_use]
-    pub fn room_id(&self) -> &str {
-        &self.room_id
-    }
-
-    /// The knocker.
-    #[must_use]
-    pub fn user_id(&self) -> &str {
-        &self.user_id
-    }
-
-    /// The version of the room, as the resident server said it.
-    #[must_use]
-    pub const fn version(&self) -> RoomVersion {
-        self.version
-    }
-
-    /// The server that took the knock: the first to ask when it is taken back.
-    #[must_use]
-    pub fn server(&self) -> &str {
-        &self.server
-    }
-
-    /// The ID of the knock.
-    #[must_use]
-    pub fn event_id(&self) -> &str {
-        &self.event_id
-    }
-
-    /// The knock itself, as canonical JSON.
-    #[must_use]
-    pub fn event(&self) -> &str {
-        &self.event
-    }
-
-    /// What the client is shown: the state that came with the answer, the create event first, and the user's own knock, last.
-    ///
-    /// Somebody else's word on the user's own membership is not shown.
-    #[must_use]
-    pub fn knock_state(&self) -> Vec<StrippedEvent> {
-        let is_own = |event: &StrippedEvent| event.event_type() == content::MEMBER && event.state_key() == self.user_id;
-        let own = Pdu::parse_stored(&self.event).ok().and_then(|event| StrippedEvent::of(&event));
-        self.shown.iter().filter(|event| !is_own(event)).cloned().chain(own).collect()
-    }
+/// A user's wish to leave a room that this server is not in: to take a knock back, or to decline an invite.
+#[derive(Debug, Clone, Copy)]
+pub struct Departure<'a> {
+    /// From which room.
+    pub room_id: RoomId<'a>,
+    /// Who: a user of this server.
+    pub user_id: UserId<'a>,
+    /// Which servers may know the room, the best first: the one that took the knock, the inviter's, others. At most
+    /// [`MAX_SERVERS`] are asked; repeated ones and this server itself are ignored.
+    pub servers: &'a [OwnedServerName],
+    /// The version of the room, or every version that this server supports where it is not known.
+    pub versions: &'a [RoomVersion],
+    /// Why the user leaves.
+    pub reason: Option<&'a str>,
 }
 
-/// A knock that is being taken back.
+/// A leave under way: a knock is taken back, or an invite declined. It never wants keys.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Retracting {
     exchange: Exchange,
 }
 
-/// How it ended.
+/// How a leave ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Retracted {
     /// A server has taken the leave into the room.
     InRoom {
         /// The server.
-        server: String,
-        /// The ID of the leave.
-        event_id: String,
+        server: OwnedServerName,
+        /// The leave.
+        event: SignedEvent,
     },
-    /// No server took it. For this server's client the knock is over all the same; in the room it may go on status, and be answered.
+    /// No server took it. For this server's client it is over all the same; in the room the knock or the invite may go on
+    /// standing, and be answered.
     LocallyOnly {
         /// What the last word was.
         failure: Failure,
@@ -325,20 +244,37 @@ pub enum Retracted {
 }
 
 impl Retracting {
-    /// Begins: the server that took the knock is asked first, then the others. None if what is stored of the knock is no knock: it
-    /// was not written here.
+    /// Starts a leave.
     #[must_use]
-    pub fn start(knock: &PendingKnock, servers: &[&str], reason: Option<&str>) -> Option<Self> {
-        let (room_id, user_id) = (RoomId::parse(&knock.room_id).ok()?, UserId::parse(&knock.user_id).ok()?);
-        let details = Details { reason: reason.map(str::to_owned), ..Details::default() };
-        let servers = std::iter::once(knock.server.as_str()).chain(servers.iter().copied());
-        let exchange = Exchange::new(Purpose::Leave(knock.version), room_id, user_id, servers, details);
-        Some(Self { exchange })
+    pub fn start(departure: &Departure<'_>) -> Self {
+        let servers = departure.servers.iter().map(OwnedServerName::as_borrowed);
+        Self::of(departure.room_id, departure.user_id, departure.versions.to_vec(), servers, departure.reason)
     }
 
-    /// What is wanted now, and the ticket to give back with it. Never keys.
+    /// Starts to take a knock back: the server that took the knock is asked first, then the others.
     #[must_use]
-    pub fn want(&self) -> (Ticket, Want<'_>) {
+    pub fn of_knock(knock: &PendingKnock, servers: &[OwnedServerName], reason: Option<&str>) -> Self {
+        let servers = std::iter::once(knock.server()).chain(servers.iter().map(OwnedServerName::as_borrowed));
+        Self::of(knock.room_id(), knock.user_id(), vec![knock.version()], servers, reason)
+    }
+
+    fn of<'s>(
+        room_id: RoomId<'_>,
+        user_id: UserId<'_>,
+        versions: Vec<RoomVersion>,
+        servers: impl IntoIterator<Item = ServerName<'s>>,
+        reason: Option<&str>,
+    ) -> Self {
+        let details = Details { reason: reason.map(str::to_owned), ..Details::default() };
+        Self { exchange: Exchange::new(Purpose::Leave(versions), room_id, user_id, servers, details) }
+    }
+}
+
+impl Machine for Retracting {
+    type Outcome = Retracted;
+    type Verified = ();
+
+    fn want(&self) -> (Ticket, Want<'_>) {
         let want = match self.exchange.wants() {
             Wants::Request(request) => Want::Request(request),
             Wants::Signature(bytes) => Want::Sign(bytes),
@@ -347,30 +283,28 @@ impl Retracting {
         (self.exchange.ticket(), want)
     }
 
-    /// Gives what came of a request. `now` is the time in milliseconds since the Unix epoch: that of the leave.
-    ///
-    /// # Errors
-    ///
-    /// [`NotTaken::NotAsked`] if no request is asked for under this ticket.
-    pub fn reply(&mut self, ticket: Ticket, reply: Reply<'_>, now: u64) -> Result<(), NotTaken> {
+    fn reply(&mut self, ticket: Ticket, reply: Reply<'_>, now: u64) -> Result<(), NotTaken> {
         self.exchange.reply(ticket, reply, now)
     }
 
-    /// Gives the signature, and the ID of the key that made it.
-    ///
-    /// # Errors
-    ///
-    /// [`NotTaken`] if no signature is asked for under this ticket, or the key ID is none.
-    pub fn signature(&mut self, ticket: Ticket, key_id: &str, signature: &[u8; 64]) -> Result<(), NotTaken> {
+    fn signature(&mut self, ticket: Ticket, key_id: &str, signature: &[u8; 64]) -> Result<(), NotTaken> {
         self.exchange.signature(ticket, key_id, signature)
     }
 
-    /// How it ended; none while it is under way.
-    #[must_use]
-    pub fn outcome(&self) -> Option<Retracted> {
+    fn keys(
+        &mut self,
+        _ticket: Ticket,
+        _keys: &(impl Keys + ?Sized),
+        _verifier: &(impl Verify + ?Sized),
+        _now: u64,
+    ) -> Result<(), NotTaken> {
+        Err(NotTaken::NotAsked)
+    }
+
+    fn outcome(&self) -> Option<Retracted> {
         match self.exchange.wants() {
-            Wants::Nothing(Ended::Accepted { server, event, .. }) => {
-                Some(Retracted::InRoom { server: server.to_owned(), event_id: event.event_id().to_owned() })
+            Wants::Nothing(Ended::Accepted { server, sent }) => {
+                Some(Retracted::InRoom { server: server.into_owned(), event: sent.event.clone() })
             }
             Wants::Nothing(Ended::Failed { failure, .. }) => Some(Retracted::LocallyOnly { failure: failure.clone() }),
             Wants::Request(_) | Wants::Signature(_) => None,

@@ -47,7 +47,7 @@
 //! let template = Template::knock(RoomVersion::V10, room, kay, &state, &[last], 1_700_000_000_000)?;
 //! assert!(template.to_response().ends_with(r#""room_version":"10"}"#));
 //!
-//! let shown: Vec<_> = stripped_state::events(&state).map(|event| event.event_type().to_owned()).collect();
+//! let shown: Vec<_> = stripped_state::events(&state).map(|event| event.map(|event| event.event_type().into_owned())).collect::<Result<_, _>>()?;
 //! assert_eq!(shown, ["m.room.create", "m.room.join_rules"]);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -59,6 +59,7 @@ pub mod event;
 pub mod id;
 pub mod json;
 pub mod knocking;
+pub mod machine;
 pub mod membership_change;
 pub mod pending;
 pub mod resident;
@@ -69,6 +70,7 @@ pub mod sync;
 pub mod template;
 mod unpadded_base64;
 mod uri;
+pub mod wire;
 
 #[cfg(feature = "ed25519")]
 pub use event::Ed25519;

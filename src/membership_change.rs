@@ -54,7 +54,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 pub use self::member::Member;
-use crate::event::{Event, Malformed, Membership, content};
+use crate::event::{Event, EventType, Malformed, Membership};
 
 /// What an event did to the membership of a user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -269,10 +269,7 @@ impl<'e> MembershipChange<'e> {
 }
 
 fn target<E: Event + ?Sized>(event: &E) -> Result<&str, NotAChange> {
-    match (event.event_type(), event.state_key()) {
-        (content::MEMBER, Some(target)) => Ok(target),
-        _ => Err(NotAChange::NotAMemberEvent),
-    }
+    event.state_key().filter(|_| event.is_type(EventType::Member)).ok_or(NotAChange::NotAMemberEvent)
 }
 
 /// Who sent the event, as seen from the user whose membership it is.

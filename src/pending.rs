@@ -35,7 +35,7 @@
 //! // The moderator is not in the room, and a creator of version 12 needs no level.
 //! let room = CompiledRoom::compile(RoomVersion::V12, &state)?;
 //! let door = Answering::new(&room, &state);
-//! assert_eq!(door.who_may(Answer::Accept, kay.user()), Answerers::Only(vec!["@alice:a.example"]));
+//! assert_eq!(door.who_may(Answer::Accept, kay.user())?, Answerers::Only(vec!["@alice:a.example"]));
 //!
 //! let answers = door.all(Answer::Accept, "@alice:a.example", knocks.iter().map(Knocker::user));
 //! assert_eq!(answers.events[0].content(), r#"{"membership":"invite"}"#);
@@ -50,7 +50,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 pub use self::answer::{Answer, Answerers, Answering, Answers, NotAnswered, Refused};
-use crate::event::{Event, Membership, content};
+use crate::event::{Event, EventType, Membership};
 use crate::membership_change::Member;
 use crate::room_version::RoomVersion;
 
@@ -236,7 +236,9 @@ impl PendingKnocks {
     ///
     /// See the [module's](self).
     pub fn apply(&mut self, event: &(impl Event + ?Sized), origin_server_ts: i64) -> Result<Update, NoEventId> {
-        let (content::MEMBER, Some(user)) = (event.event_type(), event.state_key()) else { return Ok(Update::Nothing) };
+        let Some(user) = event.state_key().filter(|_| event.is_type(EventType::Member)) else {
+            return Ok(Update::Nothing);
+        };
         let knock = Member::read(event.content()).ok().filter(|member| member.membership() == Some(Membership::Knock));
         let Some(member) = knock else {
             return Ok(self.remove(user).map_or(Update::Nothing, |_| Update::Ended));

@@ -1,89 +1,163 @@
 //! The state of a room, as a look-up by event type and state key.
 //!
-//! A decision reads at most six entries, whatever the size of the room. A host that has its state in a map, a
-//! database or a slice implements [`RoomState`] for it, or wraps a closure in [`FromFn`]. A host that must wait for its
-//! store asks [`Selection`](crate::auth::Selection) first which entries a decision will read, fetches those, and hands
-//! them in as a slice.
+//! A decision reads at most six entries, whatever the size of the room. What a step reads can be asked for beforehand:
+//! every step has a method `reads` that returns [`Reads`], pairs of event type and state key.
+//!
+//! * A host that has the whole state of a room at hand (a map, an index of its own) implements [`RoomState`] for it, or
+//!   wraps a closure in [`FromFn`]. What such a state does not have is absent.
+//! * A host whose store is asynchronous, or can fail, fetches the entries of `reads` into a [`Snapshot`]. What a snapshot
+//!   has not looked up is an error ([`NotLookedUp`]) when a step asks for it, never an absent entry.
 
-use std::collections::HashMap;
+mod map;
+mod reads;
+mod snapshot;
+
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::hash::BuildHasher;
+use std::rc::Rc;
+use std::sync::Arc;
 
-use foldhash::fast::RandomState;
-
-use crate::event::{Event, content};
+pub(crate) use self::map::ByKey;
+pub use self::map::StateMap;
+pub use self::reads::Reads;
+pub use self::snapshot::Snapshot;
+use crate::event::{Event, EventType};
 
 /// Look-up of one entry of a room's state.
+///
+/// # Examples
+///
+/// A host keeps the state of its rooms in a table of its own:
+///
+/// ```
+/// use std::borrow::Cow;
+///
+/// use matrix_knock::event::{Event, EventType};
+/// use matrix_knock::state::{NotLookedUp, RoomState};
+///
+/// struct Row {
+///     event_id: String,
+///     event_type: String,
+///     state_key: String,
+///     sender: String,
+///     content: String,
+/// }
+///
+/// impl Event for Row {
+///     fn event_type(&self) -> Cow<'_, str> {
+///         self.event_type.as_str().into()
+///     }
+///     fn state_key(&self) -> Option<&str> {
+///         Some(&self.state_key)
+///     }
+///     fn sender(&self) -> &str {
+///         &self.sender
+///     }
+///     fn content(&self) -> &str {
+///         &self.content
+///     }
+///     fn room_id(&self) -> Option<&str> {
+///         None
+///     }
+///     fn event_id(&self) -> Option<&str> {
+///         Some(&self.event_id)
+///     }
+///     fn sole_prev_event(&self) -> Option<&str> {
+///         None
+///     }
+/// }
+///
+/// struct Table(Vec<Row>);
+///
+/// impl RoomState for Table {
+///     type Event<'s> = &'s Row;
+///
+///     fn event(&self, event_type: EventType<'_>, state_key: &str) -> Result<Option<&Row>, NotLookedUp> {
+///         Ok(self.0.iter().find(|row| row.is_type(event_type) && row.state_key == state_key))
+///     }
+/// }
+/// ```
 pub trait RoomState {
     /// An entry: a reference, an `Arc`, or an event of its own.
     type Event<'s>: Event
     where
         Self: 's;
 
-    /// The state event of this type and state key, if the room has one.
-    fn event(&self, event_type: &str, state_key: &str) -> Option<Self::Event<'_>>;
+    /// Returns the state event of this type and state key, or `None` if the room has none.
+    ///
+    /// # Errors
+    ///
+    /// [`NotLookedUp`] if the entry is not known here. A whole state never returns it.
+    fn event(&self, event_type: EventType<'_>, state_key: &str) -> Result<Option<Self::Event<'_>>, NotLookedUp>;
 }
 
-impl<S: RoomState + ?Sized> RoomState for &S {
-    type Event<'s>
-        = S::Event<'s>
-    where
-        Self: 's;
+/// A step needs an entry of the room's state that was not looked up: the host's mistake, and no verdict.
+///
+/// The step's `reads` names every entry that it needs.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the `{}` entry of the state with the state key `{}` was not looked up", .0.event_type, .0.state_key)]
+pub struct NotLookedUp(Box<Entry>);
 
-    fn event(&self, event_type: &str, state_key: &str) -> Option<Self::Event<'_>> {
-        (**self).event(event_type, state_key)
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Entry {
+    event_type: Box<str>,
+    state_key: Box<str>,
+}
+
+impl NotLookedUp {
+    /// The entry of this type and state key is not known.
+    #[cold]
+    #[must_use]
+    pub fn new(event_type: EventType<'_>, state_key: &str) -> Self {
+        Self(Box::new(Entry { event_type: event_type.as_str().into(), state_key: state_key.into() }))
+    }
+
+    /// Returns the type of the entry.
+    #[must_use]
+    pub fn event_type(&self) -> EventType<'_> {
+        EventType::from(&*self.0.event_type)
+    }
+
+    /// Returns the state key of the entry.
+    #[must_use]
+    pub fn state_key(&self) -> &str {
+        &self.0.state_key
     }
 }
 
-/// The events of a state in any order, searched one by one: for the few that a decision needs. Of two for the same type
-/// and state key the last counts.
-impl<E: Event> RoomState for [E] {
-    type Event<'s>
-        = &'s E
-    where
-        E: 's;
+macro_rules! forward {
+    ($($pointer:ty),*) => {$(
+        impl<S: RoomState + ?Sized> RoomState for $pointer {
+            type Event<'s>
+                = S::Event<'s>
+            where
+                Self: 's;
 
-    fn event(&self, event_type: &str, state_key: &str) -> Option<&E> {
-        self.iter().rev().find(|event| event.state_key() == Some(state_key) && event.event_type() == event_type)
-    }
+            fn event(&self, event_type: EventType<'_>, state_key: &str) -> Result<Option<Self::Event<'_>>, NotLookedUp> {
+                (**self).event(event_type, state_key)
+            }
+        }
+    )*};
 }
 
-impl<E: Event> RoomState for Vec<E> {
-    type Event<'s>
-        = &'s E
-    where
-        E: 's;
+forward!(&S, Box<S>, Rc<S>, Arc<S>);
 
-    fn event(&self, event_type: &str, state_key: &str) -> Option<&E> {
-        self.as_slice().event(event_type, state_key)
-    }
-}
-
-impl<E: Event, const N: usize> RoomState for [E; N] {
-    type Event<'s>
-        = &'s E
-    where
-        E: 's;
-
-    fn event(&self, event_type: &str, state_key: &str) -> Option<&E> {
-        self.as_slice().event(event_type, state_key)
-    }
-}
-
-/// A room's state behind a closure from type and state key to the event.
+/// A room's whole state behind a closure from type and state key to the event.
 ///
 /// # Examples
 ///
 /// ```
+/// use matrix_knock::event::{Event, EventType, Pdu};
 /// use matrix_knock::state::{FromFn, RoomState};
-/// use matrix_knock::event::{Event, Pdu};
 ///
 /// let create = Pdu::parse(r#"{"type":"m.room.create","state_key":"","sender":"@a:b","content":{}}"#)?;
 /// let state = FromFn(|event_type: &str, state_key: &str| match (event_type, state_key) {
 ///     ("m.room.create", "") => Some(&create),
 ///     _ => None,
 /// });
-/// assert_eq!(state.event("m.room.create", "").map(|event| event.sender().to_owned()), Some("@a:b".to_owned()));
-/// # Ok::<(), matrix_knock::event::PduError>(())
+/// assert_eq!(state.event(EventType::Create, "")?.map(|event| event.sender()), Some("@a:b"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Copy)]
 pub struct FromFn<F>(pub F);
@@ -104,116 +178,84 @@ where
     where
         Self: 's;
 
-    fn event(&self, event_type: &str, state_key: &str) -> Option<E> {
-        (self.0)(event_type, state_key)
+    fn event(&self, event_type: EventType<'_>, state_key: &str) -> Result<Option<E>, NotLookedUp> {
+        Ok((self.0)(event_type.as_str(), state_key))
     }
 }
 
-/// A room's state in memory. A look-up takes the same time in a room of any size and allocates nothing.
-#[derive(Debug, Clone)]
-pub struct StateMap<E> {
-    /// What decisions and stripped state ask for, by its [place]; each with an empty state key.
-    placed: [Option<E>; PLACES],
-    /// What nearly all of a large room is.
-    members: ByKey<E>,
-    others: ByKey<ByKey<E>>,
-}
-
-/// foldhash, seeded at random: user IDs are other people's choice, and a hash that they cannot see is none that they can aim at. It takes
-/// a fifth of the time of the standard one, which is most of what a look-up takes.
-pub(crate) type ByKey<V> = HashMap<Box<str>, V, RandomState>;
-
-const PLACES: usize = 8;
-
-/// The place of its own that an event of this type with an empty state key has.
-fn place(event_type: &str, state_key: &str) -> Option<usize> {
-    match event_type {
-        _ if !state_key.is_empty() => None,
-        content::CREATE => Some(0),
-        content::JOIN_RULES => Some(1),
-        content::POWER_LEVELS => Some(2),
-        "m.room.avatar" => Some(3),
-        "m.room.canonical_alias" => Some(4),
-        "m.room.encryption" => Some(5),
-        "m.room.name" => Some(6),
-        "m.room.topic" => Some(7),
-        _ => None,
-    }
-}
-
-impl<E> Default for StateMap<E> {
-    fn default() -> Self {
-        Self { placed: Default::default(), members: ByKey::default(), others: ByKey::default() }
-    }
-}
-
-impl<E: Event> StateMap<E> {
-    /// An empty state.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Puts a state event in its place and gives what stood there before. An event without a state key is no state: it
-    /// is given back.
-    ///
-    /// # Errors
-    ///
-    /// The event itself, if it has no state key.
-    pub fn insert(&mut self, event: E) -> Result<Option<E>, E> {
-        let Some(state_key) = event.state_key() else { return Err(event) };
-        if let Some(slot) = place(event.event_type(), state_key).and_then(|place| self.placed.get_mut(place)) {
-            return Ok(slot.replace(event));
-        }
-        let of_type = match event.event_type() {
-            content::MEMBER => &mut self.members,
-            other => self.others.entry(other.into()).or_default(),
-        };
-        Ok(of_type.insert(state_key.into(), event))
-    }
-
-    /// How many events the state has.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        #[expect(clippy::disallowed_methods, reason = "a sum does not depend on the order")]
-        let others: usize = self.others.values().map(HashMap::len).sum();
-        let placed = self.placed.iter().flatten().count();
-        others.saturating_add(self.members.len()).saturating_add(placed)
-    }
-
-    /// Whether the state has no event at all.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-}
-
-/// Of two events for the same type and state key the last counts; events without a state key are passed over.
-impl<E: Event> FromIterator<E> for StateMap<E> {
-    fn from_iter<I: IntoIterator<Item = E>>(events: I) -> Self {
-        let mut state = Self::new();
-        for event in events {
-            // An event that is no state event has no place in here.
-            drop(state.insert(event));
-        }
-        state
-    }
-}
-
-impl<E: Event> RoomState for StateMap<E> {
+/// A whole state by event type and state key.
+impl<E: Event, H: BuildHasher> RoomState for HashMap<(String, String), E, H> {
     type Event<'s>
         = &'s E
     where
-        E: 's;
+        Self: 's;
 
-    fn event(&self, event_type: &str, state_key: &str) -> Option<&E> {
-        if event_type == content::MEMBER {
-            return self.members.get(state_key);
-        }
-        match place(event_type, state_key).and_then(|place| self.placed.get(place)) {
-            Some(slot) => slot.as_ref(),
-            None => self.others.get(event_type)?.get(state_key),
-        }
+    fn event(&self, event_type: EventType<'_>, state_key: &str) -> Result<Option<&E>, NotLookedUp> {
+        let place: &dyn Place = &(event_type.as_str(), state_key);
+        Ok(self.get(place))
+    }
+}
+
+/// A whole state by event type and state key.
+impl<E: Event> RoomState for BTreeMap<(String, String), E> {
+    type Event<'s>
+        = &'s E
+    where
+        Self: 's;
+
+    fn event(&self, event_type: EventType<'_>, state_key: &str) -> Result<Option<&E>, NotLookedUp> {
+        let place: &dyn Place = &(event_type.as_str(), state_key);
+        Ok(self.get(place))
+    }
+}
+
+/// Type and state key, owned or borrowed: what maps with owned keys are searched by without a copy of the texts.
+trait Place {
+    fn place(&self) -> (&str, &str);
+}
+
+impl Place for (String, String) {
+    fn place(&self) -> (&str, &str) {
+        (&self.0, &self.1)
+    }
+}
+
+impl Place for (&str, &str) {
+    fn place(&self) -> (&str, &str) {
+        *self
+    }
+}
+
+impl<'p> std::borrow::Borrow<dyn Place + 'p> for (String, String) {
+    fn borrow(&self) -> &(dyn Place + 'p) {
+        self
+    }
+}
+
+/// As a pair of strings is hashed and compared.
+impl std::hash::Hash for dyn Place + '_ {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.place().hash(state);
+    }
+}
+
+impl PartialEq for dyn Place + '_ {
+    fn eq(&self, other: &Self) -> bool {
+        self.place() == other.place()
+    }
+}
+
+impl Eq for dyn Place + '_ {}
+
+impl PartialOrd for dyn Place + '_ {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for dyn Place + '_ {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.place().cmp(&other.place())
     }
 }
 
@@ -227,9 +269,12 @@ mod tests {
         format!(r#"{{"type":"{event_type}","sender":"{sender}","content":{{}}{state_key}}}"#)
     }
 
+    const ASKED: [(&str, &str); 4] = [("t", "k"), ("t", "l"), ("u", "k"), ("u", "")];
+
     fn senders(state: &impl RoomState) -> [Option<String>; 4] {
-        [("t", "k"), ("t", "l"), ("u", "k"), ("u", "")]
-            .map(|(event_type, key)| state.event(event_type, key).map(|event| event.sender().to_owned()))
+        ASKED.map(|(event_type, key)| {
+            state.event(event_type.into(), key).unwrap().map(|event| event.sender().to_owned())
+        })
     }
 
     #[test]
@@ -243,29 +288,34 @@ mod tests {
         ];
         let events = texts.each_ref().map(|text| Pdu::parse(text).unwrap());
         let expected = [Some("4".to_owned()), Some("3".to_owned()), None, Some("5".to_owned())];
-        assert_eq!(senders(&events), expected);
-        assert_eq!(senders(&events.to_vec()), expected);
-        assert_eq!(senders(&&events), expected);
         let map: StateMap<&Pdu<'_>> = events.iter().collect();
         assert_eq!(senders(&map), expected);
-        assert_eq!((map.len(), map.is_empty()), (3, false));
-        assert_eq!(senders(&FromFn(|event_type: &str, key: &str| map.event(event_type, key).cloned())), expected);
-        assert_eq!(
-            senders(&FromFn(|event_type: &str, key: &str| map.event(event_type, key).map(std::sync::Arc::new))),
-            expected
-        );
+        let find = |event_type: &str, key: &str| map.event(event_type.into(), key).unwrap().cloned();
+        assert_eq!(senders(&FromFn(find)), expected);
+        assert_eq!(senders(&FromFn(|event_type: &str, key: &str| find(event_type, key).map(Arc::new))), expected);
         assert_eq!(format!("{:?}", FromFn(())), "FromFn(..)");
+
+        let place = |event: &Pdu<'_>| Some((event.event_type().into_owned(), event.state_key()?.to_owned()));
+        let placed = || events.iter().filter_map(|event| Some((place(event)?, event)));
+        assert_eq!(senders(&placed().collect::<HashMap<_, _>>()), expected);
+        assert_eq!(senders(&placed().collect::<BTreeMap<_, _>>()), expected);
+
+        let reads: Reads = ASKED.into_iter().map(|(event_type, key)| (event_type.into(), key)).collect();
+        let snapshot = Snapshot::of_events(&reads, events.iter());
+        assert_eq!(senders(&snapshot), expected);
+
+        assert_eq!(senders(&&map), expected);
+        assert_eq!(senders(&Box::new(map.clone())), expected);
+        assert_eq!(senders(&Rc::new(map.clone())), expected);
+        assert_eq!(senders(&Arc::new(map)), expected);
     }
 
     #[test]
-    fn inserting() {
-        let texts = [event("t", Some("k"), "1"), event("t", Some("k"), "2"), event("t", None, "3")];
-        let [first, second, message] = texts.each_ref().map(|text| Pdu::parse(text).unwrap());
-        let mut map = StateMap::new();
-        assert!(map.is_empty());
-        assert_eq!(map.insert(&first), Ok(None));
-        assert_eq!(map.insert(&second), Ok(Some(&first)));
-        assert_eq!(map.insert(&message), Err(&message));
-        assert_eq!(map.len(), 1);
+    fn what_was_not_looked_up() {
+        let error = NotLookedUp::new(EventType::Member, "@a:b");
+        assert_eq!((error.event_type(), error.state_key()), (EventType::Member, "@a:b"));
+        let message = "the `m.room.member` entry of the state with the state key `@a:b` was not looked up";
+        assert_eq!(error.to_string(), message);
+        assert_eq!(std::mem::size_of::<Result<Option<&Pdu<'_>>, NotLookedUp>>(), 16);
     }
 }

@@ -12,17 +12,18 @@
 //! ```
 //! use matrix_knock::event::Pdu;
 //! use matrix_knock::id::UserId;
+//! use matrix_knock::state::StateMap;
 //! use matrix_knock::stripped_state;
 //!
 //! let create = r#"{"type":"m.room.create","state_key":"","sender":"@a:a.example","content":{},"depth":1}"#;
 //! let name = r#"{"type":"m.room.name","state_key":"","sender":"@a:a.example","content":{"name":"Knock!"},"depth":5}"#;
-//! let state = [Pdu::parse(name)?, Pdu::parse(create)?];
+//! let state = StateMap::from([Pdu::parse(name)?, Pdu::parse(create)?]);
 //!
-//! let whole: Vec<_> = stripped_state::events(&state).map(Pdu::text).collect();
-//! assert_eq!(whole, [create, name]);
+//! let whole: Vec<_> = stripped_state::events(&state).collect::<Result<_, _>>()?;
+//! assert_eq!(whole, [&Pdu::parse(create)?, &Pdu::parse(name)?]);
 //!
-//! let user = UserId::parse("@kay:b.example").expect("a user ID");
-//! let shown: Vec<_> = stripped_state::for_client(&state, user).iter().map(ToString::to_string).collect();
+//! let user = UserId::parse("@kay:b.example")?;
+//! let shown: Vec<_> = stripped_state::for_client(&state, user)?.iter().map(ToString::to_string).collect();
 //! assert_eq!(
 //!     shown,
 //!     [
@@ -30,7 +31,7 @@
 //!         r#"{"content":{"name":"Knock!"},"sender":"@a:a.example","state_key":"","type":"m.room.name"}"#,
 //!     ]
 //! );
-//! # Ok::<(), matrix_knock::event::PduError>(())
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
 use std::borrow::Cow;
@@ -38,25 +39,41 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::{Event, Pdu, PduError, content};
+use crate::event::{Event, EventType, Pdu, PduError};
 use crate::id::UserId;
 use crate::json::{CanonicalDialect, Reader, Str, canonical, push_string};
-use crate::state::RoomState;
+use crate::state::{NotLookedUp, Reads, RoomState};
 
 /// The types of the events that tell what a room is, each with an empty state key, in the order in which they are given.
-pub const TYPES: [&str; 7] = [
-    content::CREATE,
-    content::JOIN_RULES,
-    "m.room.name",
-    "m.room.avatar",
-    "m.room.topic",
-    "m.room.canonical_alias",
-    "m.room.encryption",
+pub const TYPES: [EventType<'static>; 7] = [
+    EventType::Create,
+    EventType::JoinRules,
+    EventType::Name,
+    EventType::Avatar,
+    EventType::Topic,
+    EventType::CanonicalAlias,
+    EventType::Encryption,
 ];
 
-/// The events that tell what a room is, whole: the create event first, then the others that the room has.
-pub fn events<S: RoomState + ?Sized>(state: &S) -> impl Iterator<Item = S::Event<'_>> {
-    TYPES.into_iter().filter_map(|event_type| state.event(event_type, ""))
+/// Returns the entries that [`events`] looks up.
+#[must_use]
+pub fn reads() -> Reads {
+    Reads::of_types(TYPES)
+}
+
+/// Returns the entries that [`for_client`] looks up.
+#[must_use]
+pub fn reads_for_client(user: UserId<'_>) -> Reads {
+    TYPES.into_iter().map(|event_type| (event_type, "")).chain([(EventType::Member, user.as_str())]).collect()
+}
+
+/// Returns the events that tell what a room is, whole: the create event first, then the others that the room has.
+///
+/// # Errors
+///
+/// [`NotLookedUp`] in the place of an event if a snapshot lacks an entry of [`reads`].
+pub fn events<S: RoomState + ?Sized>(state: &S) -> impl Iterator<Item = Result<S::Event<'_>, NotLookedUp>> {
+    TYPES.into_iter().filter_map(|event_type| state.event(event_type, "").transpose())
 }
 
 /// [`events`] of a state that is no look-up but a pile of JSON texts, in any order: what a host has on disk. One pass, and hardly any text
@@ -89,8 +106,7 @@ pub fn in_texts<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<Vec<Pdu<
             continue;
         }
         let event = Pdu::parse_stored(text)?;
-        let chosen =
-            TYPES.into_iter().position(|name| event.event_type() == name).filter(|_| event.state_key() == Some(""));
+        let chosen = TYPES.into_iter().position(|name| event.is_type(name)).filter(|_| event.state_key() == Some(""));
         if let Some(slot) = chosen.and_then(|position| found.get_mut(position)) {
             *slot = Some(event);
         }
@@ -113,14 +129,18 @@ fn may_be_chosen(text: &str) -> bool {
 /// not checked for either); what is shown of others may be no JSON. A host that is not sure of its contents looks
 /// the [`events`] up and prunes each with [`StrippedEvent::of`], which reads them. An event whose content does not begin as an
 /// object is left out: there is nothing that could be shown.
-pub fn for_client<S: RoomState + ?Sized>(state: &S, user: UserId<'_>) -> Vec<StrippedEvent> {
-    let places = TYPES.into_iter().map(|event_type| (event_type, "")).chain([(content::MEMBER, user.as_str())]);
+///
+/// # Errors
+///
+/// [`NotLookedUp`] if a snapshot lacks an entry of [`reads_for_client`].
+pub fn for_client<S: RoomState + ?Sized>(state: &S, user: UserId<'_>) -> Result<Vec<StrippedEvent>, NotLookedUp> {
+    let places = TYPES.into_iter().map(|event_type| (event_type, "")).chain([(EventType::Member, user.as_str())]);
     let mut shown = Vec::with_capacity(TYPES.len().saturating_add(1));
     for (event_type, state_key) in places {
-        let event = state.event(event_type, state_key);
+        let event = state.event(event_type, state_key)?;
         shown.extend(event.and_then(|event| StrippedEvent::with_content(&event, event.content())));
     }
-    shown
+    Ok(shown)
 }
 
 /// An event as a client is shown it: `type`, `state_key`, `sender`, `content`, and nothing else.
@@ -154,7 +174,7 @@ impl StrippedEvent {
     fn with_content(event: &impl Event, content: &str) -> Option<Self> {
         const NAMES: usize = CONTENT.len() + SENDER.len() + STATE_KEY.len() + TYPE.len() + END.len();
         const QUOTES: usize = 6;
-        let (sender, state_key, event_type) = (event.sender(), event.state_key()?, event.event_type());
+        let (sender, state_key, event_type) = (event.sender(), event.state_key()?, &*event.event_type());
         let content = match content.as_bytes() {
             [b'{', .., b'}'] => content,
             _ => Some(content.trim_matches([' ', '\t', '\n', '\r'])).filter(|trimmed| trimmed.starts_with('{'))?,
@@ -262,7 +282,7 @@ mod tests {
     fn chosen_by_type_and_empty_state_key() {
         let user = UserId::parse("@a:b").unwrap();
         let mut texts: Vec<_> =
-            TYPES.iter().rev().map(|event_type| event(event_type, "", r#"{"b":1,"a":[1.0]}"#)).collect();
+            TYPES.iter().rev().map(|event_type| event(event_type.as_str(), "", r#"{"b":1,"a":[1.0]}"#)).collect();
         for decoy in ["m.room.name", "m.room.create", "m.room.member"] {
             texts.push(event(decoy, "decoy", "{}"));
         }
@@ -271,9 +291,9 @@ mod tests {
         let events_of_room: Vec<_> = texts.iter().map(|text| Pdu::parse(text).unwrap()).collect();
         let state: StateMap<&Pdu<'_>> = events_of_room.iter().collect();
 
-        let whole: Vec<_> = events(&state).map(|event| event.event_type().to_owned()).collect();
-        assert_eq!(whole, TYPES);
-        let shown: Vec<_> = for_client(&state, user).iter().map(ToString::to_string).collect();
+        let whole: Vec<_> = events(&state).map(|event| event.unwrap().event_type().into_owned()).collect();
+        assert_eq!(whole, TYPES.map(EventType::as_str));
+        let shown: Vec<_> = for_client(&state, user).unwrap().iter().map(ToString::to_string).collect();
         let mut expected: Vec<_> = TYPES
             .iter()
             .map(|name| format!(r#"{{"content":{{"b":1,"a":[1.0]}},"sender":"@a:b","state_key":"","type":"{name}"}}"#))
@@ -285,15 +305,15 @@ mod tests {
         assert_eq!(shown, expected);
 
         let other = UserId::parse("@c:d").unwrap();
-        assert_eq!(for_client(&state, other), for_client(&state, user)[..7]);
-        assert_eq!(for_client(&StateMap::<&Pdu<'_>>::new(), user), []);
+        assert_eq!(for_client(&state, other).unwrap(), for_client(&state, user).unwrap()[..7]);
+        assert_eq!(for_client(&StateMap::<&Pdu<'_>>::new(), user), Ok(vec![]));
     }
 
     /// However the texts are written, the pile gives what the look-up gives.
     #[test]
     fn from_a_pile_of_texts() {
         let member = r#"{"content":{"displayname":"","membership":"join"},"sender":"@a:b","state_key":"@a:b","type":"m.room.member"}"#;
-        let mut texts: Vec<String> = TYPES.iter().rev().map(|name| event(name, "", "{}")).collect();
+        let mut texts: Vec<String> = TYPES.iter().rev().map(|name| event(name.as_str(), "", "{}")).collect();
         texts.push(event("m.room.n\\u0061me", "", r#"{"name":"last"}"#));
         texts.push(event("m.room.name", "decoy", r#"{"name":""}"#));
         texts.push(event("m.room.power_levels", "", "{}"));
@@ -304,7 +324,7 @@ mod tests {
                 .to_owned(),
         );
         let state: StateMap<Pdu<'_>> = texts.iter().map(|text| Pdu::parse(text).unwrap()).collect();
-        let looked_up: Vec<&str> = events(&state).map(|event| event.text()).collect();
+        let looked_up: Vec<&str> = events(&state).map(|event| event.unwrap().text()).collect();
         let found = in_texts(texts.iter().map(String::as_str)).unwrap();
         assert_eq!(found.iter().map(Pdu::text).collect::<Vec<_>>(), looked_up);
         assert_eq!(found.len(), TYPES.len());

@@ -34,15 +34,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use crate::event::content::join_rules::{JoinRule, join_rule};
-use crate::event::content::{CREATE, JOIN_RULES, MEMBER};
-use crate::event::{Event, Membership, Pdu};
+use crate::event::{Event, EventType, Membership, Pdu};
 use crate::id::{EventId, UserId};
 use crate::json::{
     CanonicalDialect, Field, JsonError, Kind, Reader, Without, canonical, canonical_part, push_string, read_object,
     read_object_field,
 };
 use crate::room_version::RoomVersion;
-use crate::state::RoomState;
+use crate::state::{NotLookedUp, RoomState};
 use crate::stripped_state::StrippedEvent;
 
 /// The sections of `rooms` in `/sync`. A room stands in exactly one of them for a user.
@@ -94,9 +93,13 @@ impl fmt::Display for Section {
 /// Whether a certain user can is for [`authorize_proposal`](crate::auth::authorize_proposal) to say.
 ///
 /// <https://spec.matrix.org/v1.19/client-server-api/#knocking-on-rooms>
-#[must_use]
-pub fn is_knockable(version: RoomVersion, state: &(impl RoomState + ?Sized)) -> bool {
-    state.event(JOIN_RULES, "").is_some_and(|event| lets_knock(version, event.content()))
+///
+/// # Errors
+///
+/// [`NotLookedUp`] if a snapshot lacks the `m.room.join_rules` entry.
+pub fn is_knockable(version: RoomVersion, state: &(impl RoomState + ?Sized)) -> Result<bool, NotLookedUp> {
+    let join_rules = state.event(EventType::JoinRules, "")?;
+    Ok(join_rules.is_some_and(|event| lets_knock(version, event.content())))
 }
 
 /// The same for who has no more than the `join_rule` and the `room_version` of a summary: a client.
@@ -154,9 +157,9 @@ impl KnockedRoom {
             by_place.insert((event.event_type().into_owned(), event.state_key().into_owned()), event);
         }
         let mut state: Vec<StrippedEvent> = by_place.into_values().collect();
-        let rank = |event: &StrippedEvent| match (&*event.event_type(), &*event.state_key()) {
-            (CREATE, "") => 0,
-            (MEMBER, key) if key == user.as_str() => 2,
+        let rank = |event: &StrippedEvent| match (EventType::from(&*event.event_type()), &*event.state_key()) {
+            (EventType::Create, "") => 0,
+            (EventType::Member, key) if key == user.as_str() => 2,
             _ => 1,
         };
         // A stable sort: the others stay in order.
@@ -320,7 +323,8 @@ impl ReadRoom {
         }
         for field in member_events {
             let found = events(field)?.into_iter().find(|text| {
-                Pdu::parse_stored(text).is_ok_and(|event| event.event_type() == MEMBER && event.state_key().is_some())
+                Pdu::parse_stored(text)
+                    .is_ok_and(|event| event.is_type(EventType::Member) && event.state_key().is_some())
             });
             room.member_event = room.member_event.or(found.map(str::to_owned));
         }

@@ -10,12 +10,12 @@ use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 pub use self::received::{BadTemplate, CheckedTemplate, Details, Expected, MAX_TEMPLATE_BYTES};
-use crate::auth::{Rejection, Selection, authorize_proposal};
-use crate::event::{Event, Membership, Proposal};
+use crate::auth::{AuthorizeError, Rejection, Selection, authorize_proposal};
+use crate::event::{Event, EventType, Membership, Proposal};
 use crate::id::{EventId, RoomId, UserId};
 use crate::json::{push_string, push_strings};
 use crate::room_version::{EventIdFormat, RoomVersion};
-use crate::state::RoomState;
+use crate::state::{NotLookedUp, Reads, RoomState};
 
 pub use crate::event::MAX_PREV_EVENTS;
 
@@ -33,10 +33,14 @@ pub struct PrevEvent<'a> {
 
 /// Why there is no template.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum TemplateError {
     /// The user may not do so in the room.
     #[error(transparent)]
     Rejected(#[from] Rejection),
+    /// A snapshot lacks an entry that the template needs: the host's mistake.
+    #[error(transparent)]
+    NotLookedUp(#[from] NotLookedUp),
     /// Events of room versions 1 and 2 name others with their hashes, which is beyond this crate: there is no knocking in
     /// them.
     #[error("no templates in room version {0}")]
@@ -48,7 +52,7 @@ pub enum TemplateError {
     #[error("the `{event_type}` event of the state has no event ID")]
     NoEventId {
         /// The type of the event.
-        event_type: &'static str,
+        event_type: EventType<'static>,
     },
 }
 
@@ -118,19 +122,31 @@ impl Template {
         now: u64,
     ) -> Result<Self, TemplateError> {
         let knock = Proposal::of_oneself(user_id.as_str(), Membership::Knock);
-        authorize_proposal(version, &knock, state)?;
         Self::of(version, &knock, room_id, state, prev_events, now)
     }
 
-    /// Makes a template of a change that this state allows: that has been asked before.
-    pub(super) fn of(
+    /// Returns the entries of the state that [`knock`](Self::knock) reads.
+    #[must_use]
+    pub fn reads_of_knock(version: RoomVersion, user_id: UserId<'_>) -> Reads {
+        let knock = Proposal::of_oneself(user_id.as_str(), Membership::Knock);
+        Selection::of(version, &knock).reads()
+    }
+
+    /// Makes a template of a change of one's own membership, if the state allows it.
+    pub(crate) fn of(
         version: RoomVersion,
-        allowed: &Proposal<'_>,
+        change: &Proposal<'_>,
         room_id: RoomId<'_>,
         state: &(impl RoomState + ?Sized),
         prev_events: &[PrevEvent<'_>],
         now: u64,
     ) -> Result<Self, TemplateError> {
+        match authorize_proposal(version, change, state) {
+            // A proposal is a member event.
+            Ok(_) | Err(AuthorizeError::NotAMemberEvent) => {}
+            Err(AuthorizeError::Rejected(rejection)) => return Err(rejection.into()),
+            Err(AuthorizeError::NotLookedUp(error)) => return Err(error.into()),
+        }
         if version.rules().event_ids == EventIdFormat::InBody {
             return Err(TemplateError::OldEventFormat(version));
         }
@@ -138,10 +154,10 @@ impl Template {
         let depth = prev_events.iter().map(|event| event.depth).max().ok_or(TemplateError::NoPrevEvents)?;
         Ok(Self {
             version,
-            membership: allowed.membership,
+            membership: change.membership,
             room_id: room_id.as_str().to_owned(),
-            user_id: allowed.target.to_owned(),
-            auth_events: auth_events(&Selection::of(version, allowed), state)?,
+            user_id: change.target.to_owned(),
+            auth_events: auth_events(&Selection::of(version, change), state)?,
             prev_events: prev_events.iter().map(|event| event.event_id.as_str().to_owned()).collect(),
             depth: depth.saturating_add(1).min(MAX_DEPTH),
             origin_server_ts: now.min(MAX_DEPTH),
@@ -179,14 +195,13 @@ impl Template {
 }
 
 fn auth_events(selection: &Selection<'_>, state: &(impl RoomState + ?Sized)) -> Result<Vec<String>, TemplateError> {
-    selection
-        .auth_events()
-        .filter_map(|(event_type, state_key)| Some((event_type, state.event(event_type, state_key)?)))
-        .map(|(event_type, event)| {
-            let id = event.event_id().filter(|id| EventId::parse(id).is_ok());
-            id.map(str::to_owned).ok_or(TemplateError::NoEventId { event_type })
-        })
-        .collect()
+    let mut ids = Vec::new();
+    for (event_type, state_key) in selection.auth_events() {
+        let Some(event) = state.event(event_type, state_key)? else { continue };
+        let id = event.event_id().filter(|id| EventId::parse(id).is_ok());
+        ids.push(id.ok_or(TemplateError::NoEventId { event_type })?.to_owned());
+    }
+    Ok(ids)
 }
 
 /// The deepest events, each once, in the order given.

@@ -27,6 +27,20 @@ pub(crate) fn decode<const N: usize>(text: &str) -> Option<[u8; N]> {
     engine.decode(text).ok()?.try_into().ok()
 }
 
+/// Bytes of a fixed number with serde: as unpadded base64.
+pub(crate) mod bytes {
+    use serde::{Deserialize as _, Deserializer, Serializer, de};
+
+    pub(crate) fn serialize<S: Serializer, const N: usize>(bytes: &[u8; N], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&super::encode(bytes))
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>, const N: usize>(deserializer: D) -> Result<[u8; N], D::Error> {
+        let text = String::deserialize(deserializer)?;
+        super::decode(&text).ok_or_else(|| de::Error::custom(format_args!("not {N} bytes of base64")))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

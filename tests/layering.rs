@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 
 /// The modules by floor: a module uses what stands lower, never the other way, and nothing beside it.
 const FLOORS: [(u32, &[&str]); 7] = [
-    (1, &["id", "room_version", "unpadded_base64", "uri"]),
+    (1, &["id", "room_version", "unpadded_base64", "uri", "wire"]),
     (2, &["json"]),
     (3, &["error", "event"]),
     (4, &["client", "membership_change", "state"]),
     (5, &["auth", "stripped_state"]),
-    (6, &["pending", "sync", "template"]),
+    (6, &["machine", "pending", "sync", "template"]),
     (7, &["knocking", "resident"]),
 ];
 

@@ -1,16 +1,16 @@
 //! A room whose create event, join rules and power levels are read once, for many decisions.
 
-use super::facts::{Facts, StateFacts, same_domain};
+use super::facts::{Facts, NoFact, StateFacts, same_domain};
 use super::power_levels::Powers;
-use super::{AuthorizeError, Authorized, Rejection, check_type, member};
+use super::{AuthorizeError, Authorized, check_type, member};
 use crate::event::content::create::{additional_creators, creator, federates};
 use crate::event::content::join_rules::JoinRule;
 use crate::event::content::power_levels::{NamedLevels, read};
-use crate::event::{Event, Malformed, Membership, NoVerifier, Proposal, Verify, content};
+use crate::event::{Event, EventType, Malformed, Membership, NoVerifier, Proposal, Verify};
 use crate::id::domain;
 use crate::json::Field;
 use crate::room_version::RoomVersion;
-use crate::state::{ByKey, RoomState};
+use crate::state::{ByKey, NotLookedUp, Reads, RoomState};
 
 /// A room ready to decide on many membership events: it has read what does not change between them.
 ///
@@ -23,11 +23,12 @@ use crate::state::{ByKey, RoomState};
 /// ```
 /// use matrix_knock::auth::CompiledRoom;
 /// use matrix_knock::event::{Membership, Pdu, Proposal};
+/// use matrix_knock::state::StateMap;
 /// use matrix_knock::{NoVerifier, RoomVersion};
 ///
 /// let create = r#"{"type":"m.room.create","state_key":"","sender":"@alice:a.example","content":{}}"#;
 /// let rules = r#"{"type":"m.room.join_rules","state_key":"","sender":"@a:a.example","content":{"join_rule":"knock"}}"#;
-/// let state = [Pdu::parse(create)?, Pdu::parse(rules)?];
+/// let state = StateMap::from([Pdu::parse(create)?, Pdu::parse(rules)?]);
 ///
 /// let room = CompiledRoom::compile(RoomVersion::V12, &state).expect("a room with a create event");
 /// for user in ["@kay:b.example", "@zoe:c.example"] {
@@ -52,15 +53,22 @@ pub struct CompiledRoom {
 
 impl CompiledRoom {
     /// The types of the state events (with an empty state key) that a compiled room has read.
-    pub const COMPILED_FROM: [&str; 3] = [content::CREATE, content::JOIN_RULES, content::POWER_LEVELS];
+    pub const COMPILED_FROM: [EventType<'static>; 3] =
+        [EventType::Create, EventType::JoinRules, EventType::PowerLevels];
+
+    /// Returns the entries of the state that [`compile`](Self::compile) reads.
+    #[must_use]
+    pub fn reads() -> Reads {
+        Reads::of_types(Self::COMPILED_FROM)
+    }
 
     /// Reads the room. Takes time and memory in proportion to the size of these three events.
     ///
     /// # Errors
     ///
     /// [`Rule::NoCreateEvent`](super::Rule::NoCreateEvent) if the state has no create event: no event of such a room is
-    /// ever allowed.
-    pub fn compile(version: RoomVersion, state: &(impl RoomState + ?Sized)) -> Result<Self, Rejection> {
+    /// ever allowed. [`AuthorizeError::NotLookedUp`] if a snapshot lacks an entry of [`reads`](Self::reads).
+    pub fn compile(version: RoomVersion, state: &(impl RoomState + ?Sized)) -> Result<Self, AuthorizeError> {
         let rules = version.rules();
         let facts = StateFacts::new(version, state)?;
         let create = facts.create();
@@ -76,7 +84,7 @@ impl CompiledRoom {
             privileged.sort_unstable();
         }
         let mut users = ByKey::<Field<i64>>::default();
-        let named = match state.event(content::POWER_LEVELS, "") {
+        let named = match state.event(EventType::PowerLevels, "")? {
             Some(event) => read(
                 event.content(),
                 rules,
@@ -97,7 +105,11 @@ impl CompiledRoom {
             federates: federates(create.content()),
             creator,
             privileged,
-            join_rule: facts.join_rule(),
+            join_rule: match facts.join_rule() {
+                Ok(join_rule) => Ok(join_rule),
+                Err(NoFact::Malformed(malformed)) => Err(malformed),
+                Err(NoFact::NotLookedUp(error)) => return Err(error.into()),
+            },
             named,
             users,
         })
@@ -112,7 +124,7 @@ impl CompiledRoom {
         &self,
         event: &'e E,
         state: &(impl RoomState + ?Sized),
-        verifier: &impl Verify,
+        verifier: &(impl Verify + ?Sized),
     ) -> Result<Authorized<'e, E>, AuthorizeError> {
         check_type(event)?;
         let membership = member::decide(self.version, event, self, state, verifier)?;
@@ -128,7 +140,7 @@ impl CompiledRoom {
         &self,
         proposal: &'p Proposal<'p>,
         state: &(impl RoomState + ?Sized),
-    ) -> Result<Authorized<'p, Proposal<'p>>, Rejection> {
+    ) -> Result<Authorized<'p, Proposal<'p>>, AuthorizeError> {
         let membership = member::decide(self.version, proposal, self, state, &NoVerifier)?;
         Ok(Authorized { event: proposal, version: self.version, membership })
     }
@@ -187,13 +199,13 @@ impl Facts for CompiledRoom {
         self.creator.as_deref() == Some(user)
     }
 
-    fn join_rule(&self) -> Result<JoinRule, Malformed> {
-        self.join_rule
+    fn join_rule(&self) -> Result<JoinRule, NoFact> {
+        Ok(self.join_rule?)
     }
 
-    fn powers(&self, [sender, target]: [&str; 2]) -> Powers {
+    fn powers(&self, [sender, target]: [&str; 2]) -> Result<Powers, NotLookedUp> {
         let own = |user| self.users.get(user).copied().unwrap_or_default();
         let creators = [self.is_privileged(sender), self.is_privileged(target)];
-        Powers::new(self.named, [own(sender), own(target)], creators)
+        Ok(Powers::new(self.named, [own(sender), own(target)], creators))
     }
 }

@@ -1,13 +1,13 @@
 //! What the rules ask of a room beside its memberships.
 
 use super::power_levels::{Powers, is_creator, powers};
-use super::{Rejection, Rule};
+use super::{AuthorizeError, Rejection, Rule};
 use crate::event::content::create::federates;
 use crate::event::content::join_rules::{JoinRule, join_rule};
-use crate::event::{Event, Malformed, content};
+use crate::event::{Event, EventType, Malformed};
 use crate::id::domain;
 use crate::room_version::{RoomVersion, RoomVersionRules};
-use crate::state::RoomState;
+use crate::state::{NotLookedUp, RoomState};
 
 /// Three events of a room, as answers. [`StateFacts`] reads them when asked, a compiled room has read them before.
 pub(super) trait Facts {
@@ -21,10 +21,28 @@ pub(super) trait Facts {
     fn is_creator(&self, user: &str) -> bool;
 
     /// How people come in. A room without join rules is `invite`.
-    fn join_rule(&self) -> Result<JoinRule, Malformed>;
+    fn join_rule(&self) -> Result<JoinRule, NoFact>;
 
     /// The power of two users, sender and target, and what the memberships take.
-    fn powers(&self, users: [&str; 2]) -> Powers;
+    fn powers(&self, users: [&str; 2]) -> Result<Powers, NotLookedUp>;
+}
+
+/// Why there is no answer.
+pub(super) enum NoFact {
+    Malformed(Malformed),
+    NotLookedUp(NotLookedUp),
+}
+
+impl From<Malformed> for NoFact {
+    fn from(malformed: Malformed) -> Self {
+        Self::Malformed(malformed)
+    }
+}
+
+impl From<NotLookedUp> for NoFact {
+    fn from(error: NotLookedUp) -> Self {
+        Self::NotLookedUp(error)
+    }
 }
 
 /// The answers from a state.
@@ -36,8 +54,9 @@ pub(super) struct StateFacts<'s, S: RoomState + ?Sized + 's> {
 
 impl<'s, S: RoomState + ?Sized> StateFacts<'s, S> {
     /// There is nothing to say of a room without a create event.
-    pub(super) fn new(version: RoomVersion, state: &'s S) -> Result<Self, Rejection> {
-        let create = state.event(content::CREATE, "").ok_or(Rejection::new(Rule::NoCreateEvent, version, None))?;
+    pub(super) fn new(version: RoomVersion, state: &'s S) -> Result<Self, AuthorizeError> {
+        let create = state.event(EventType::Create, "")?;
+        let create = create.ok_or_else(|| Rejection::new(Rule::NoCreateEvent, version, None))?;
         Ok(Self { state, create, rules: *version.rules() })
     }
 
@@ -62,14 +81,16 @@ impl<S: RoomState + ?Sized> Facts for StateFacts<'_, S> {
         is_creator(&self.create, user, &self.rules)
     }
 
-    fn join_rule(&self) -> Result<JoinRule, Malformed> {
+    fn join_rule(&self) -> Result<JoinRule, NoFact> {
         // DEVIATION: the specification does not say what a room without join rules is. It counts as `invite`, as in
         // Synapse and gomatrixserverlib.
-        let event = self.state.event(content::JOIN_RULES, "");
-        event.map_or(Ok(JoinRule::Invite), |event| join_rule(event.content(), &self.rules))
+        match self.state.event(EventType::JoinRules, "")? {
+            Some(event) => Ok(join_rule(event.content(), &self.rules)?),
+            None => Ok(JoinRule::Invite),
+        }
     }
 
-    fn powers(&self, users: [&str; 2]) -> Powers {
+    fn powers(&self, users: [&str; 2]) -> Result<Powers, NotLookedUp> {
         powers(self.state, &self.create, users, &self.rules)
     }
 }

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::{AuthorizeError, Rejection, Rule, Selection, check_type};
+use crate::event::Event;
 use crate::event::content::member::MemberContent;
-use crate::event::{Event, content};
 use crate::id::UserId;
 use crate::json::Field;
 use crate::room_version::RoomVersion;
@@ -128,7 +128,7 @@ fn refusing(version: RoomVersion, event: &(impl Event + ?Sized), evidence: &Evid
     let entries = evidence.auth_events;
     let selection = Selection::of(version, event);
     let is_selected = |entry: &AuthEvent<'_>| {
-        selection.auth_events().any(|(event_type, key)| entry.event_type == event_type && entry.state_key == Some(key))
+        selection.auth_events().any(|(event_type, key)| event_type == *entry.event_type && entry.state_key == Some(key))
     };
     if has_duplicates(entries) {
         return Some(Rule::DuplicateAuthEvents);
@@ -173,7 +173,7 @@ fn authorizing_server(version: RoomVersion, event: &(impl Event + ?Sized), signe
 }
 
 fn is_create(entry: &AuthEvent<'_>) -> bool {
-    entry.event_type == content::CREATE && entry.state_key == Some("")
+    entry.event_type == "m.room.create" && entry.state_key == Some("")
 }
 
 /// v12: whether the room ID is that of an accepted create event, with `!` for `$`.

@@ -2,18 +2,37 @@
 //!
 //! <https://spec.matrix.org/v1.19/rooms/v12/#authorisation-rules>
 
-use super::facts::Facts;
-use super::{Rejection, Rule};
+use super::facts::{Facts, NoFact};
+use super::{AuthorizeError, Rejection, Rule};
 use crate::event::content::join_rules::JoinRule;
 use crate::event::content::member::MemberContent;
 use crate::event::content::third_party_invite::Signed;
-use crate::event::{Event, Malformed, MemberFacts, Membership, Verify, content};
+use crate::event::{Event, EventType, Malformed, MemberFacts, Membership, Verify};
 use crate::json::{CanonicalDialect, Field};
 use crate::room_version::RoomVersion;
-use crate::state::RoomState;
+use crate::state::{NotLookedUp, RoomState};
 
-/// What a rule says to refuse.
-type Refusal = (Rule, Option<Malformed>);
+/// Why a rule does not allow.
+enum Stop {
+    /// It refuses, perhaps for want of something readable.
+    Refused(Rule, Option<Malformed>),
+    NotLookedUp(NotLookedUp),
+}
+
+impl Stop {
+    fn into_error(self, version: RoomVersion) -> AuthorizeError {
+        match self {
+            Self::Refused(rule, malformed) => Rejection::new(rule, version, malformed).into(),
+            Self::NotLookedUp(error) => error.into(),
+        }
+    }
+}
+
+impl From<NotLookedUp> for Stop {
+    fn from(error: NotLookedUp) -> Self {
+        Self::NotLookedUp(error)
+    }
+}
 
 /// Decides on an event of type `m.room.member`. What it makes the membership, if it is allowed.
 pub(super) fn decide<E, F, S, V>(
@@ -22,18 +41,18 @@ pub(super) fn decide<E, F, S, V>(
     facts: &F,
     state: &S,
     verifier: &V,
-) -> Result<Membership, Rejection>
+) -> Result<Membership, AuthorizeError>
 where
     E: Event + ?Sized,
     F: Facts,
     S: RoomState + ?Sized,
-    V: Verify,
+    V: Verify + ?Sized,
 {
-    let reject = |(rule, malformed): Refusal| Rejection::new(rule, version, malformed);
+    let reject = |stop: Stop| stop.into_error(version);
     if !readable(Rule::NotFederated, facts.federates_with(event.sender())).map_err(reject)? {
-        return Err(reject((Rule::NotFederated, None)));
+        return Err(reject(Stop::Refused(Rule::NotFederated, None)));
     }
-    let target = event.state_key().ok_or_else(|| reject((Rule::MissingStateKey, None)))?;
+    let target = event.state_key().ok_or_else(|| reject(Stop::Refused(Rule::MissingStateKey, None)))?;
     let member = event.member_facts();
     let change = Change { version, event, sender: event.sender(), target, member, facts, state, verifier };
     let membership = change.new_membership().map_err(reject)?;
@@ -48,16 +67,19 @@ where
     verdict.map(|()| membership).map_err(reject)
 }
 
-const fn refuse<T>(rule: Rule) -> Result<T, Refusal> {
-    Err((rule, None))
+const fn refuse<T>(rule: Rule) -> Result<T, Stop> {
+    Err(Stop::Refused(rule, None))
 }
 
 /// What a rule needs to read; it refuses if that is malformed.
-fn readable<T>(rule: Rule, read: Result<T, Malformed>) -> Result<T, Refusal> {
-    read.map_err(|malformed| (rule, Some(malformed)))
+fn readable<T>(rule: Rule, read: Result<T, impl Into<NoFact>>) -> Result<T, Stop> {
+    read.map_err(|error| match error.into() {
+        NoFact::Malformed(malformed) => Stop::Refused(rule, Some(malformed)),
+        NoFact::NotLookedUp(error) => Stop::NotLookedUp(error),
+    })
 }
 
-struct Change<'c, E: ?Sized, F, S: ?Sized, V> {
+struct Change<'c, E: ?Sized, F, S: ?Sized, V: ?Sized> {
     version: RoomVersion,
     event: &'c E,
     sender: &'c str,
@@ -73,18 +95,18 @@ where
     E: Event + ?Sized,
     F: Facts,
     S: RoomState + ?Sized,
-    V: Verify,
+    V: Verify + ?Sized,
 {
-    fn new_membership(&self) -> Result<Membership, Refusal> {
+    fn new_membership(&self) -> Result<Membership, Stop> {
         match readable(Rule::MissingMembership, self.member.membership_field())? {
             Field::Is(Some(membership)) => Ok(membership),
             Field::Is(None) => refuse(Rule::UnknownMembership),
             Field::Missing => refuse(Rule::MissingMembership),
-            Field::Malformed => Err((Rule::UnknownMembership, Some(Malformed::Event))),
+            Field::Malformed => Err(Stop::Refused(Rule::UnknownMembership, Some(Malformed::Event))),
         }
     }
 
-    fn join(&self) -> Result<(), Refusal> {
+    fn join(&self) -> Result<(), Stop> {
         if self.is_first_join() {
             return Ok(());
         }
@@ -113,7 +135,7 @@ where
 
     /// Since v8: a joined user with the power to invite vouches that the joining user fulfills the room's conditions.
     /// That user's server has signed the event; see [`check_state_independent`](super::check_state_independent).
-    fn join_by_authorization(&self) -> Result<(), Refusal> {
+    fn join_by_authorization(&self) -> Result<(), Stop> {
         const RULE: Rule = Rule::JoinNotAuthorized;
         if !self.member.has_authorizing_user() {
             return refuse(RULE);
@@ -123,18 +145,20 @@ where
         if self.membership(RULE, &user)? != Some(Membership::Join) {
             return refuse(RULE);
         }
-        let powers = self.facts.powers([&user, &user]);
+        let powers = self.facts.powers([&user, &user])?;
         if !readable(RULE, powers.suffice_to_invite())? {
             return refuse(RULE);
         }
         Ok(())
     }
 
-    fn invite(&self) -> Result<(), Refusal> {
+    fn invite(&self) -> Result<(), Stop> {
         if self.member.has_third_party_invite() {
             return match self.content(Rule::ThirdPartyInviteUnsigned)?.third_party_invite {
                 Field::Is(third_party_invite) => self.third_party_invite(third_party_invite),
-                Field::Missing | Field::Malformed => Err((Rule::ThirdPartyInviteUnsigned, Some(Malformed::Event))),
+                Field::Missing | Field::Malformed => {
+                    Err(Stop::Refused(Rule::ThirdPartyInviteUnsigned, Some(Malformed::Event)))
+                }
             };
         }
         if self.membership(Rule::InviterNotJoined, self.sender)? != Some(Membership::Join) {
@@ -144,7 +168,7 @@ where
         if matches!(before, Some(Membership::Join | Membership::Ban)) {
             return refuse(Rule::InviteOfJoinedOrBanned);
         }
-        let powers = self.facts.powers([self.sender, self.target]);
+        let powers = self.facts.powers([self.sender, self.target])?;
         if !readable(Rule::InvitePower, powers.suffice_to_invite())? {
             return refuse(Rule::InvitePower);
         }
@@ -153,7 +177,7 @@ where
 
     /// An invite to somebody who was known by an e-mail address or the like when they were invited.
     /// The property is present even if it is null.
-    fn third_party_invite(&self, third_party_invite: &str) -> Result<(), Refusal> {
+    fn third_party_invite(&self, third_party_invite: &str) -> Result<(), Stop> {
         if self.membership(Rule::ThirdPartyInviteOfBanned, self.target)? == Some(Membership::Ban) {
             return refuse(Rule::ThirdPartyInviteOfBanned);
         }
@@ -165,7 +189,7 @@ where
             return refuse(Rule::ThirdPartyInviteOfAnotherUser);
         }
         let Field::Is(token) = signed.token else { return refuse(Rule::ThirdPartyInviteUnknown) };
-        let Some(invite) = self.state.event(content::THIRD_PARTY_INVITE, &token.text()) else {
+        let Some(invite) = self.state.event(EventType::ThirdPartyInvite, &token.text())? else {
             return refuse(Rule::ThirdPartyInviteUnknown);
         };
         if invite.sender() != self.sender {
@@ -178,14 +202,14 @@ where
         Ok(())
     }
 
-    fn leave(&self) -> Result<(), Refusal> {
+    fn leave(&self) -> Result<(), Stop> {
         if self.sender == self.target {
             return self.leave_oneself();
         }
         if self.membership(Rule::KickerNotJoined, self.sender)? != Some(Membership::Join) {
             return refuse(Rule::KickerNotJoined);
         }
-        let powers = self.facts.powers([self.sender, self.target]);
+        let powers = self.facts.powers([self.sender, self.target])?;
         let is_unban = self.membership(Rule::UnbanPower, self.target)? == Some(Membership::Ban);
         if is_unban && !readable(Rule::UnbanPower, powers.reach_ban())? {
             return refuse(Rule::UnbanPower);
@@ -196,7 +220,7 @@ where
         Ok(())
     }
 
-    fn leave_oneself(&self) -> Result<(), Refusal> {
+    fn leave_oneself(&self) -> Result<(), Stop> {
         match self.membership(Rule::LeaveFromNothing, self.sender)? {
             Some(Membership::Invite | Membership::Join) => Ok(()),
             Some(Membership::Knock) if self.version.rules().knocking => Ok(()),
@@ -204,18 +228,18 @@ where
         }
     }
 
-    fn ban(&self) -> Result<(), Refusal> {
+    fn ban(&self) -> Result<(), Stop> {
         if self.membership(Rule::BannerNotJoined, self.sender)? != Some(Membership::Join) {
             return refuse(Rule::BannerNotJoined);
         }
-        let powers = self.facts.powers([self.sender, self.target]);
+        let powers = self.facts.powers([self.sender, self.target])?;
         if !readable(Rule::BanPower, powers.suffice_to_ban())? {
             return refuse(Rule::BanPower);
         }
         Ok(())
     }
 
-    fn knock(&self) -> Result<(), Refusal> {
+    fn knock(&self) -> Result<(), Stop> {
         match readable(Rule::KnockJoinRule, self.facts.join_rule())? {
             JoinRule::Knock | JoinRule::KnockRestricted => {}
             JoinRule::Public | JoinRule::Invite | JoinRule::Restricted | JoinRule::Unknown => {
@@ -232,14 +256,14 @@ where
     }
 
     /// All that the rules read of the content of the event itself.
-    fn content(&self, rule: Rule) -> Result<MemberContent<'c>, Refusal> {
+    fn content(&self, rule: Rule) -> Result<MemberContent<'c>, Stop> {
         readable(rule, MemberContent::read(self.event.content()))
     }
 
     /// The membership of a user in the state, for a rule that refuses if it is malformed. None if the user has none, or
     /// one that nobody knows.
-    fn membership(&self, rule: Rule, user: &str) -> Result<Option<Membership>, Refusal> {
-        let event = self.state.event(content::MEMBER, user);
+    fn membership(&self, rule: Rule, user: &str) -> Result<Option<Membership>, Stop> {
+        let event = self.state.event(EventType::Member, user)?;
         readable(rule, event.map_or(Ok(None), |event| event.member_facts().stored_membership()))
     }
 }

@@ -3,10 +3,10 @@
 use crate::event::Malformed;
 use crate::event::content::create::{additional_creators, creator};
 use crate::event::content::power_levels::{NamedLevels, read};
-use crate::event::{Event, content};
+use crate::event::{Event, EventType};
 use crate::json::{Field, Str};
 use crate::room_version::RoomVersionRules;
-use crate::state::RoomState;
+use crate::state::{NotLookedUp, RoomState};
 
 /// The power of a user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -76,15 +76,15 @@ pub(crate) fn powers(
     create: &impl Event,
     [sender, target]: [&str; 2],
     rules: &RoomVersionRules,
-) -> Powers {
+) -> Result<Powers, NotLookedUp> {
     let creators = match rules.privileged_creators {
         true => privileged_creators(create, [sender, target]),
         false => [false, false],
     };
-    let Some(event) = state.event(content::POWER_LEVELS, "") else {
+    let Some(event) = state.event(EventType::PowerLevels, "")? else {
         // Before v12 a room without power levels is its creator's: 100 to everybody else's 0.
         let own = |user| if is_creator(create, user, rules) { Field::Is(100) } else { Field::Missing };
-        return Powers::new(Ok(NamedLevels::default()), [own(sender), own(target)], creators);
+        return Ok(Powers::new(Ok(NamedLevels::default()), [own(sender), own(target)], creators));
     };
     let mut own = [Field::Missing; 2];
     let wanted = |name: Str<'_>| name.is(sender) || name.is(target);
@@ -97,7 +97,7 @@ pub(crate) fn powers(
             of_target.put(level);
         }
     });
-    Powers::new(named, own, creators)
+    Ok(Powers::new(named, own, creators))
 }
 
 /// Whether the user made the room: the sender of the create event since v11, before it the `creator` in its content.

@@ -5,9 +5,10 @@ use std::iter::once;
 
 use crate::event::content::member::MemberContent;
 use crate::event::content::third_party_invite::Signed;
-use crate::event::{Event, Membership, content};
+use crate::event::{Event, EventType, Membership};
 use crate::json::{Field, Str};
 use crate::room_version::RoomVersion;
+use crate::state::Reads;
 
 /// The entries of a room's state that an `m.room.member` event refers to, and that a decision on it may read: at most
 /// six, whatever the size of the room.
@@ -21,7 +22,7 @@ use crate::room_version::RoomVersion;
 /// ```
 /// use matrix_knock::RoomVersion;
 /// use matrix_knock::auth::Selection;
-/// use matrix_knock::event::{Membership, Proposal};
+/// use matrix_knock::event::{EventType, Membership, Proposal};
 ///
 /// let knock = Proposal::of_oneself("@kay:b.example", Membership::Knock);
 /// let selection = Selection::of(RoomVersion::V12, &knock);
@@ -29,10 +30,10 @@ use crate::room_version::RoomVersion;
 /// assert_eq!(
 ///     read,
 ///     [
-///         ("m.room.create", ""),
-///         ("m.room.power_levels", ""),
-///         ("m.room.member", "@kay:b.example"),
-///         ("m.room.join_rules", ""),
+///         (EventType::Create, ""),
+///         (EventType::PowerLevels, ""),
+///         (EventType::Member, "@kay:b.example"),
+///         (EventType::JoinRules, ""),
 ///     ],
 /// );
 /// // Since version 12 the room ID stands for the create event.
@@ -85,23 +86,29 @@ impl<'e> Selection<'e> {
 
     /// What the event's `auth_events` are chosen from: pairs of event type and state key, none twice. An entry that the
     /// state does not have is left out of `auth_events`.
-    pub fn auth_events(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        let create = (!self.version.rules().create_event_is_room_id).then_some((content::CREATE, ""));
+    pub fn auth_events(&self) -> impl Iterator<Item = (EventType<'static>, &str)> {
+        let create = (!self.version.rules().create_event_is_room_id).then_some((EventType::Create, ""));
         create.into_iter().chain(self.others())
     }
 
     /// What [`authorize`](super::authorize) may read: the same, and always the create event.
-    pub fn state(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        once((content::CREATE, "")).chain(self.others())
+    pub fn state(&self) -> impl Iterator<Item = (EventType<'static>, &str)> {
+        once((EventType::Create, "")).chain(self.others())
     }
 
-    fn others(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        let member = |user| (content::MEMBER, user);
-        once((content::POWER_LEVELS, ""))
+    /// The entries of [`state`](Self::state), to be fetched.
+    #[must_use]
+    pub fn reads(&self) -> Reads {
+        self.state().collect()
+    }
+
+    fn others(&self) -> impl Iterator<Item = (EventType<'static>, &str)> {
+        let member = |user| (EventType::Member, user);
+        once((EventType::PowerLevels, ""))
             .chain(once(member(self.sender)))
             .chain(self.target.map(member))
-            .chain(self.join_rules.then_some((content::JOIN_RULES, "")))
-            .chain(self.third_party_invite.as_deref().map(|token| (content::THIRD_PARTY_INVITE, token)))
+            .chain(self.join_rules.then_some((EventType::JoinRules, "")))
+            .chain(self.third_party_invite.as_deref().map(|token| (EventType::ThirdPartyInvite, token)))
             .chain(self.authorizing_user.as_deref().map(member))
     }
 }

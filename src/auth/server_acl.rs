@@ -1,11 +1,9 @@
 //! Which servers may take part in a room. <https://spec.matrix.org/v1.19/client-server-api/#mroomserver_acl>
 
-use crate::event::Event;
+use crate::event::{Event, EventType};
 use crate::id::{ServerName, is_dotted_quad};
 use crate::json::{Field, Kind, Reader, Str, read_object};
-use crate::state::RoomState;
-
-const SERVER_ACL: &str = "m.room.server_acl";
+use crate::state::{NotLookedUp, RoomState};
 
 /// A list without entries, as JSON.
 const NO_ENTRIES: &str = "[]";
@@ -24,19 +22,24 @@ const NO_ENTRIES: &str = "[]";
 /// use matrix_knock::auth::server_is_allowed;
 /// use matrix_knock::event::Pdu;
 /// use matrix_knock::id::ServerName;
+/// use matrix_knock::state::StateMap;
 ///
 /// let acl = r#"{"type":"m.room.server_acl","state_key":"","sender":"@alice:a.example",
 ///     "content":{"allow":["*"],"deny":["*.evil.example"],"allow_ip_literals":false}}"#;
-/// let state = [Pdu::parse(acl)?];
+/// let state = StateMap::from([Pdu::parse(acl)?]);
 ///
-/// assert!(server_is_allowed(ServerName::parse("b.example:8448")?, &state));
-/// assert!(!server_is_allowed(ServerName::parse("very.evil.example")?, &state));
-/// assert!(!server_is_allowed(ServerName::parse("[2001:db8::1]")?, &state));
+/// assert!(server_is_allowed(ServerName::parse("b.example:8448")?, &state)?);
+/// assert!(!server_is_allowed(ServerName::parse("very.evil.example")?, &state)?);
+/// assert!(!server_is_allowed(ServerName::parse("[2001:db8::1]")?, &state)?);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[must_use]
-pub fn server_is_allowed(server: ServerName<'_>, state: &(impl RoomState + ?Sized)) -> bool {
-    state.event(SERVER_ACL, "").is_none_or(|event| ServerAcl::read(event.content()).allows(server))
+///
+/// # Errors
+///
+/// [`NotLookedUp`] if a snapshot lacks the `m.room.server_acl` entry.
+pub fn server_is_allowed(server: ServerName<'_>, state: &(impl RoomState + ?Sized)) -> Result<bool, NotLookedUp> {
+    let event = state.event(EventType::ServerAcl, "")?;
+    Ok(event.is_none_or(|event| ServerAcl::read(event.content()).allows(server)))
 }
 
 /// The content of an `m.room.server_acl` event, borrowed.
@@ -179,6 +182,7 @@ mod tests {
 
     use super::*;
     use crate::event::Pdu;
+    use crate::state::StateMap;
 
     const SERVERS: [&str; 6] = ["a.example", "b.example:8448", "1.2.3.4", "[::1]", "[::1]:80", "evil.example"];
 
@@ -259,16 +263,16 @@ mod tests {
         let event = |event_type: &str, key: &str, content: &str| {
             format!(r#"{{"type":"{event_type}","state_key":"{key}","sender":"@a:a.example","content":{content}}}"#)
         };
-        let none: [Pdu<'_>; 0] = [];
-        assert!(server_is_allowed(server, &none));
+        let none = StateMap::<Pdu<'_>>::new();
+        assert_eq!(server_is_allowed(server, &none), Ok(true));
         for (event, expected) in [
             (event("m.room.server_acl", "", "{}"), false),
             (event("m.room.server_acl", "", r#"{"allow":["b.*"]}"#), true),
             (event("m.room.server_acl", "x", "{}"), true),
             (event("m.room.name", "", "{}"), true),
         ] {
-            let state = [Pdu::parse(&event).unwrap()];
-            assert_eq!(server_is_allowed(server, &state), expected, "{event}");
+            let state = StateMap::from([Pdu::parse(&event).unwrap()]);
+            assert_eq!(server_is_allowed(server, &state), Ok(expected), "{event}");
         }
     }
 

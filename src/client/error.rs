@@ -92,3 +92,9 @@ impl RequestError {
         ErrorResponse::new(errcode, error)
     }
 }
+
+impl From<RequestError> for ErrorResponse {
+    fn from(error: RequestError) -> Self {
+        error.to_response()
+    }
+}

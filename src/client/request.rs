@@ -3,6 +3,7 @@
 use super::{RequestError, body};
 use crate::id::{IdError, MAX_ID_BYTES, OwnedRoomIdOrAlias, OwnedServerName, RoomId, RoomIdOrAlias, ServerName};
 use crate::uri::{decoded, decoded_in_query, encoded};
+use crate::wire::{BuiltRequest, HttpRequest};
 
 /// The most servers that a request names: as many as a knocking server asks.
 pub const MAX_VIA: usize = 20;
@@ -16,76 +17,14 @@ pub const MAX_REASON_BYTES: usize = 65_536;
 /// The most bytes that an identifier can have in a path.
 const MAX_ENCODED_ID_BYTES: usize = MAX_ID_BYTES * 3;
 
-/// An HTTP request as it came, with nothing decoded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct HttpRequest<'a> {
-    /// The method, in upper case: `POST`.
-    pub method: &'a str,
-    /// The path, from its first `/`, percent-encoded, without the query.
-    pub path: &'a str,
-    /// The query, percent-encoded, without its `?`; empty if there is none.
-    pub query: &'a str,
-    /// The body; empty if there is none.
-    pub body: &'a [u8],
-}
-
-/// A request to send, with the access token of the user and `Content-Type: application/json`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct BuiltRequest {
-    /// `POST`.
-    pub method: &'static str,
-    /// The path, percent-encoded.
-    pub path: String,
-    /// The query, percent-encoded, without its `?`; empty if there is none.
-    pub query: String,
-    /// The body, a JSON object.
-    pub body: String,
-}
-
-impl BuiltRequest {
-    /// The request as it comes to the server.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use matrix_knock::client::KnockRequest;
-    /// use matrix_knock::id::RoomIdOrAlias;
-    ///
-    /// let knock = KnockRequest::new(RoomIdOrAlias::parse("!room:a.example")?, [], Some("Hello?"))?;
-    /// assert_eq!(KnockRequest::parse(knock.to_http().as_http())?, knock);
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    #[must_use]
-    pub fn as_http(&self) -> HttpRequest<'_> {
-        HttpRequest { method: self.method, path: &self.path, query: &self.query, body: self.body.as_bytes() }
-    }
-
-    /// Path and query in one, as they stand in the first line of a request.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use matrix_knock::client::KnockRequest;
-    /// use matrix_knock::id::RoomIdOrAlias;
-    ///
-    /// let knock = KnockRequest::new(RoomIdOrAlias::parse("#room:a.example")?, ["b.example"], None)?;
-    /// let expected = "/_matrix/client/v3/knock/%23room%3Aa.example?via=b.example&server_name=b.example";
-    /// assert_eq!(knock.to_http().path_and_query(), expected);
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    #[must_use]
-    pub fn path_and_query(&self) -> String {
-        if self.query.is_empty() { self.path.clone() } else { format!("{}?{}", self.path, self.query) }
-    }
-}
-
 /// A user's wish to knock, as the client tells it to its server: SDKs have it as `knockRoom(roomIdOrAlias, serverName, via, reason)`.
 ///
 /// # Examples
 ///
 /// ```
-/// use matrix_knock::client::{HttpRequest, KnockRequest};
+/// use matrix_knock::client::KnockRequest;
 /// use matrix_knock::id::RoomIdOrAlias;
+/// use matrix_knock::wire::HttpRequest;
 ///
 /// let knock = KnockRequest::parse(HttpRequest {
 ///     method: "POST",
@@ -122,7 +61,7 @@ impl KnockRequest {
     /// let room = RoomIdOrAlias::parse("!room:a.example")?;
     /// let knock = KnockRequest::new(room, ["b.example", "no server", "b.example"], Some("Hello?"))?;
     /// assert_eq!(knock.via(), ["b.example"]);
-    /// assert_eq!(knock.to_http().body, r#"{"reason":"Hello?"}"#);
+    /// assert_eq!(knock.to_http().body.as_deref(), Some(r#"{"reason":"Hello?"}"#));
     /// let long = "a".repeat(MAX_REASON_BYTES + 1);
     /// let refused = KnockRequest::new(room, [], Some(&long));
     /// assert_eq!(refused, Err(RequestError::ReasonTooLong { bytes: MAX_REASON_BYTES + 1 }));
@@ -167,7 +106,7 @@ impl KnockRequest {
             method: "POST",
             path: format!("/_matrix/client/v3/knock/{}", encoded(self.room_id_or_alias.as_str())),
             query: both.concat().join("&"),
-            body: body::of_reason(self.reason.as_deref()),
+            body: Some(body::of_reason(self.reason.as_deref())),
         }
     }
 

@@ -5,14 +5,16 @@ use std::fmt;
 use crate::error::{Errcode, ErrorBody, ErrorResponse};
 use crate::id::{OwnedRoomId, RoomId};
 use crate::json::{Field, JsonError, Kind, Reader, Str, push_string};
+use crate::wire::HttpResponse;
 
 /// The answer to a knock that was made. `Display` is its body; its status is 200.
 ///
 /// # Examples
 ///
 /// ```
-/// use matrix_knock::client::{HttpResponse, KnockResponse};
+/// use matrix_knock::client::KnockResponse;
 /// use matrix_knock::id::RoomId;
+/// use matrix_knock::wire::HttpResponse;
 ///
 /// let response = KnockResponse::new(RoomId::parse("!d41d8cd:matrix.org")?);
 /// let body = response.to_string();
@@ -23,17 +25,6 @@ use crate::json::{Field, JsonError, Kind, Reader, Str, push_string};
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct KnockResponse {
     room_id: OwnedRoomId,
-}
-
-/// An HTTP response as it came.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct HttpResponse<'a> {
-    /// Its status.
-    pub status: u16,
-    /// The value of the header `Retry-After`, if there is one.
-    pub retry_after: Option<&'a str>,
-    /// Its body, as text; what is no UTF-8 may be given as an empty text.
-    pub body: &'a str,
 }
 
 impl KnockResponse {
@@ -145,12 +136,19 @@ impl KnockRefusal {
     }
 }
 
+impl From<KnockRefusal> for ErrorResponse {
+    fn from(refusal: KnockRefusal) -> Self {
+        refusal.to_response()
+    }
+}
+
 /// An answer that is no knock.
 ///
 /// # Examples
 ///
 /// ```
-/// use matrix_knock::client::{HttpResponse, KnockErrorKind, KnockResponse};
+/// use matrix_knock::client::{KnockErrorKind, KnockResponse};
+/// use matrix_knock::wire::HttpResponse;
 ///
 /// let body = r#"{"errcode":"M_LIMIT_EXCEEDED","error":"Too many requests"}"#;
 /// let error = KnockResponse::parse(HttpResponse { status: 429, retry_after: Some("3"), body }).unwrap_err();
@@ -212,7 +210,7 @@ pub enum KnockErrorKind {
 
 impl KnockError {
     fn read(response: HttpResponse<'_>) -> Self {
-        let body = ErrorBody::read(response.body);
+        let body = ErrorBody::of_response(response);
         let kind = match body.known_errcode() {
             Some(Errcode::IncompatibleRoomVersion) => {
                 KnockErrorKind::IncompatibleRoomVersion { room_version: body.room_version.clone() }
@@ -223,7 +221,7 @@ impl KnockError {
             Some(Errcode::NotFound) => KnockErrorKind::NotFound,
             Some(Errcode::Unrecognized) => KnockErrorKind::Unrecognized,
             Some(Errcode::TooLarge) => KnockErrorKind::TooLarge,
-            Some(Errcode::LimitExceeded) => rate_limited(response.retry_after, &body),
+            Some(Errcode::LimitExceeded) => KnockErrorKind::RateLimited { retry_after_ms: body.retry_after_ms },
             Some(
                 Errcode::BadJson | Errcode::InvalidParam | Errcode::MissingParam | Errcode::NotJson | Errcode::Unknown,
             )
@@ -231,7 +229,7 @@ impl KnockError {
                 403 => KnockErrorKind::Forbidden,
                 404 => KnockErrorKind::NotFound,
                 413 => KnockErrorKind::TooLarge,
-                429 => rate_limited(response.retry_after, &body),
+                429 => KnockErrorKind::RateLimited { retry_after_ms: body.retry_after_ms },
                 502 | 504 => KnockErrorKind::NoAnswer,
                 _ => KnockErrorKind::Other,
             },
@@ -262,11 +260,4 @@ impl KnockError {
     pub fn error(&self) -> Option<&str> {
         self.body.error.as_deref()
     }
-}
-
-/// The header in seconds counts before the body. (A header with a date would take a clock; the body may still say.)
-fn rate_limited(retry_after: Option<&str>, body: &ErrorBody) -> KnockErrorKind {
-    let seconds = retry_after.map(str::trim).filter(|value| value.bytes().all(|byte| byte.is_ascii_digit()));
-    let header = seconds.and_then(|seconds| seconds.parse::<u64>().ok()).map(|seconds| seconds.saturating_mul(1000));
-    KnockErrorKind::RateLimited { retry_after_ms: header.or(body.retry_after_ms) }
 }

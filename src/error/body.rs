@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use crate::json::{Field, JsonError, Kind, Reader, Str};
+use crate::wire::HttpResponse;
 
 /// The parts of an error body that anybody here asks for. What is missing or malformed is none.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -26,6 +27,22 @@ impl ErrorBody {
     /// The longest error that is looked at, and the longest code and version that are passed on, in bytes.
     const MAX_BYTES: usize = 65_536;
     const MAX_NAME_BYTES: usize = 255;
+
+    /// What a response says; the header `Retry-After` in seconds counts before the body. (A header with a date would take a
+    /// clock; the body may still say.)
+    pub(crate) fn of_response(response: HttpResponse<'_>) -> Self {
+        let body = Self::read(response.body);
+        let header = response.retry_after.map(str::trim);
+        let seconds = header.filter(|value| value.bytes().all(|byte| byte.is_ascii_digit()));
+        let header =
+            seconds.and_then(|seconds| seconds.parse::<u64>().ok()).map(|seconds| seconds.saturating_mul(1000));
+        Self { retry_after_ms: header.or(body.retry_after_ms), ..body }
+    }
+
+    /// The version of the room that is not among those that were offered, if that is the error.
+    pub(crate) fn incompatible_room_version(self) -> Option<String> {
+        self.room_version.filter(|_| self.errcode.as_deref() == Some(super::Errcode::IncompatibleRoomVersion.as_str()))
+    }
 
     /// Of what is no error there is nothing in it.
     pub(crate) fn read(body: &str) -> Self {

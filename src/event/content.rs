@@ -8,12 +8,6 @@ pub(crate) mod third_party_invite;
 
 pub use member::{MemberFacts, Membership};
 
-pub(crate) use self::create::CREATE;
-pub(crate) use self::join_rules::JOIN_RULES;
-pub(crate) use self::member::MEMBER;
-pub(crate) use self::power_levels::POWER_LEVELS;
-pub(crate) use self::third_party_invite::THIRD_PARTY_INVITE;
-
 /// The content that a rule could not make sense of where it needed to: it is no JSON object, or the property that the
 /// rule asks for is of the wrong kind or stands twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]

@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use super::content::CREATE;
+use super::event_type::EventType;
 use super::hash::{Sha256Hash, event_id_of};
 use super::pdu::Pdu;
 use super::redaction::essential_of;
@@ -236,14 +236,15 @@ impl<'a> Links<'a> {
 /// The identifiers, and which of them are there.
 fn check_ids(pdu: &Pdu<'_>, version: RoomVersion) -> Result<(), FormatError> {
     let rules = version.rules();
-    for (property, value) in [("type", Some(pdu.event_type())), ("state_key", pdu.state_key())] {
-        if value.is_some_and(|value| value.len() > MAX_ID_BYTES) {
-            return Err(FormatError::TooLong(property));
-        }
+    if pdu.event_type().len() > MAX_ID_BYTES {
+        return Err(FormatError::TooLong("type"));
+    }
+    if pdu.state_key().is_some_and(|state_key| state_key.len() > MAX_ID_BYTES) {
+        return Err(FormatError::TooLong("state_key"));
     }
     UserId::parse(pdu.sender()).map_err(|error| FormatError::Id { property: "sender", error })?;
 
-    let is_create = pdu.event_type() == CREATE && pdu.state_key() == Some("");
+    let is_create = pdu.is_type(EventType::Create) && pdu.state_key() == Some("");
     match pdu.room_id() {
         Some(_) if rules.create_event_is_room_id && is_create => return Err(FormatError::Unexpected("room_id")),
         None if rules.create_event_is_room_id && is_create => {}

@@ -2,10 +2,16 @@
 //!
 //! <https://spec.matrix.org/v1.19/server-server-api/#retrieving-server-keys>
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::hash::BuildHasher;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
 
 use super::signature::{ServerSignatures, Verify, check_server_signatures};
-use crate::id::ServerName;
+use crate::id::{OwnedServerName, ServerName};
 use crate::json::{
     CanonicalDialect, Field, JsonError, Kind, Reader, Str, Without, canonical, canonical_part, read_object,
     read_object_field,
@@ -20,9 +26,10 @@ pub const MAX_KEY_DOCUMENT_BYTES: usize = 65_536;
 const SEVEN_DAYS: u64 = 7 * 24 * 60 * 60 * 1000;
 
 /// A public key of a server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct VerifyKey {
-    /// The key itself: ed25519, 32 bytes.
+    /// The key itself: ed25519, 32 bytes. With serde, unpadded base64.
+    #[serde(with = "unpadded_base64::bytes")]
     pub public_key: [u8; 32],
     /// For which events it counts.
     pub validity: KeyValidity,
@@ -37,7 +44,8 @@ impl VerifyKey {
 }
 
 /// For which events a key counts, by their `origin_server_ts`. Times are in milliseconds since the Unix epoch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum KeyValidity {
     /// A key in use: since v5 for events not later than `valid_until_ts`, itself at most seven days from now. Before v5
     /// for all.
@@ -60,24 +68,66 @@ impl KeyValidity {
     }
 }
 
-/// Look-up of the keys of servers. A closure from server name and key ID to the key is one.
+/// Look-up of the keys of servers.
+///
+/// Key documents ([`ServerKeys`]) and lists and maps of them are look-ups already; [`KeysFn`] wraps a closure.
+///
+/// # Examples
+///
+/// A cache that a host fills by itself:
+///
+/// ```
+/// use std::collections::HashMap;
+///
+/// use matrix_knock::event::{Keys, VerifyKey};
+///
+/// struct Cache(HashMap<(String, String), VerifyKey>);
+///
+/// impl Keys for Cache {
+///     fn key(&self, server: &str, key_id: &str) -> Option<VerifyKey> {
+///         self.0.get(&(server.to_owned(), key_id.to_owned())).copied()
+///     }
+/// }
+/// ```
 pub trait Keys {
-    /// The key of this ID, if it is known.
+    /// Returns the key of this ID of this server, or `None` if it is not known.
     fn key(&self, server: &str, key_id: &str) -> Option<VerifyKey>;
 }
 
-impl<F: Fn(&str, &str) -> Option<VerifyKey>> Keys for F {
+macro_rules! forward {
+    ($($pointer:ty),*) => {$(
+        impl<K: Keys + ?Sized> Keys for $pointer {
+            fn key(&self, server: &str, key_id: &str) -> Option<VerifyKey> {
+                (**self).key(server, key_id)
+            }
+        }
+    )*};
+}
+
+forward!(&K, Box<K>, Rc<K>, Arc<K>);
+
+/// Keys behind a closure from server name and key ID to the key.
+#[derive(Clone, Copy)]
+pub struct KeysFn<F>(pub F);
+
+impl<F> fmt::Debug for KeysFn<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("KeysFn(..)")
+    }
+}
+
+impl<F: Fn(&str, &str) -> Option<VerifyKey>> Keys for KeysFn<F> {
     fn key(&self, server: &str, key_id: &str) -> Option<VerifyKey> {
-        self(server, key_id)
+        (self.0)(server, key_id)
     }
 }
 
 /// The keys of one server, as it publishes them itself.
 ///
 /// <https://spec.matrix.org/v1.19/server-server-api/#get_matrixkeyv2server>
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServerKeys {
-    server_name: String,
+    server_name: OwnedServerName,
     keys: BTreeMap<String, VerifyKey>,
 }
 
@@ -125,7 +175,11 @@ impl ServerKeys {
     /// # Errors
     ///
     /// [`ServerKeysError`], by the first thing that is wrong.
-    pub fn parse(server: ServerName<'_>, text: &str, verifier: &impl Verify) -> Result<Self, ServerKeysError> {
+    pub fn parse(
+        server: ServerName<'_>,
+        text: &str,
+        verifier: &(impl Verify + ?Sized),
+    ) -> Result<Self, ServerKeysError> {
         if text.len() > MAX_KEY_DOCUMENT_BYTES {
             return Err(ServerKeysError::TooLarge { bytes: text.len() });
         }
@@ -157,13 +211,13 @@ impl ServerKeys {
                 keys.entry(key_id).or_insert(VerifyKey { public_key, validity: KeyValidity::Expired(expired) });
             }
         }
-        Ok(Self { server_name: server.as_str().to_owned(), keys })
+        Ok(Self { server_name: server.into_owned(), keys })
     }
 
     /// The server whose keys they are.
     #[must_use]
-    pub fn server_name(&self) -> &str {
-        &self.server_name
+    pub const fn server_name(&self) -> ServerName<'_> {
+        self.server_name.as_borrowed()
     }
 
     /// The keys by their IDs, old ones too.
@@ -174,20 +228,35 @@ impl ServerKeys {
 
 impl Keys for ServerKeys {
     fn key(&self, server: &str, key_id: &str) -> Option<VerifyKey> {
-        self.keys.get(key_id).filter(|_| server == self.server_name).copied()
+        self.keys.get(key_id).filter(|_| self.server_name == *server).copied()
     }
 }
 
-/// The documents of several servers.
-impl Keys for [ServerKeys] {
+/// The first that knows the key.
+impl<K: Keys> Keys for [K] {
     fn key(&self, server: &str, key_id: &str) -> Option<VerifyKey> {
         self.iter().find_map(|keys| keys.key(server, key_id))
     }
 }
 
-impl Keys for Vec<ServerKeys> {
+/// The first that knows the key.
+impl<K: Keys> Keys for Vec<K> {
     fn key(&self, server: &str, key_id: &str) -> Option<VerifyKey> {
         self.as_slice().key(server, key_id)
+    }
+}
+
+/// The documents of several servers by their names.
+impl<H: BuildHasher> Keys for HashMap<OwnedServerName, ServerKeys, H> {
+    fn key(&self, server: &str, key_id: &str) -> Option<VerifyKey> {
+        self.get(server)?.key(server, key_id)
+    }
+}
+
+/// The documents of several servers by their names.
+impl Keys for BTreeMap<OwnedServerName, ServerKeys> {
+    fn key(&self, server: &str, key_id: &str) -> Option<VerifyKey> {
+        self.get(server)?.key(server, key_id)
     }
 }
 

@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 
 use super::Event;
-use super::content::{MEMBER, MemberFacts};
+use super::content::MemberFacts;
+use super::event_type::EventType;
 use crate::json::{
     Canonical, CanonicalDialect, Everything, Field, Filter, JsonError, JsonErrorKind, Kind, Reader, Str, Without,
     canonical_part, canonicalize,
@@ -56,6 +57,19 @@ pub struct Pdu<'a> {
     sole_prev_event: Option<Cow<'a, str>>,
     /// What was read of the content, if it was.
     member_facts: Option<MemberFacts>,
+}
+
+/// The outline of an event.
+pub(super) struct Parts<'a> {
+    pub(super) text: &'a str,
+    pub(super) event_type: Cow<'a, str>,
+    pub(super) state_key: Option<Cow<'a, str>>,
+    pub(super) sender: Cow<'a, str>,
+    pub(super) content: &'a str,
+    pub(super) room_id: Option<Cow<'a, str>>,
+    pub(super) event_id: Option<Cow<'a, str>>,
+    pub(super) sole_prev_event: Option<Cow<'a, str>>,
+    pub(super) member_facts: Option<MemberFacts>,
 }
 
 /// The canonical form of an event.
@@ -172,6 +186,19 @@ impl<'a> Pdu<'a> {
         outline.pdu(text, None)
     }
 
+    pub(super) fn of_parts(parts: Parts<'a>) -> Self {
+        let Parts { text, event_type, state_key, sender, content, room_id, event_id, sole_prev_event, member_facts } =
+            parts;
+        let form = None;
+        Self { text, form, event_type, state_key, sender, content, room_id, event_id, sole_prev_event, member_facts }
+    }
+
+    pub(super) fn into_parts(self) -> Parts<'a> {
+        let Self { text, event_type, state_key, sender, content, room_id, event_id, sole_prev_event, .. } = self;
+        let member_facts = self.member_facts;
+        Parts { text, event_type, state_key, sender, content, room_id, event_id, sole_prev_event, member_facts }
+    }
+
     /// The same event with a note of its ID, as a host has computed or stored it.
     #[must_use]
     pub fn with_event_id(self, event_id: impl Into<Cow<'a, str>>) -> Self {
@@ -209,7 +236,7 @@ impl<'a> Pdu<'a> {
 
     /// The event with what decisions need of its content, if it is a member event.
     pub(super) fn with_member_facts(self) -> Self {
-        let facts = (self.event_type == MEMBER).then(|| MemberFacts::of(self.content));
+        let facts = self.is_type(EventType::Member).then(|| MemberFacts::of(self.content));
         Self { member_facts: self.member_facts.or(facts), ..self }
     }
 
@@ -243,8 +270,12 @@ impl PartialEq for Pdu<'_> {
 impl Eq for Pdu<'_> {}
 
 impl Event for Pdu<'_> {
-    fn event_type(&self) -> &str {
-        &self.event_type
+    fn event_type(&self) -> Cow<'_, str> {
+        Cow::Borrowed(&self.event_type)
+    }
+
+    fn is_type(&self, event_type: EventType<'_>) -> bool {
+        self.event_type == event_type.as_str()
     }
 
     fn state_key(&self) -> Option<&str> {

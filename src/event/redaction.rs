@@ -2,7 +2,7 @@
 //!
 //! <https://spec.matrix.org/v1.19/client-server-api/#redactions>
 
-use super::content::{CREATE, JOIN_RULES, MEMBER, POWER_LEVELS};
+use super::event_type::EventType;
 use super::pdu::{Pdu, event_type};
 use super::{Event, PduError};
 use crate::json::{Canonical, CanonicalDialect, Filter, Kind, Member, Str, canonicalize};
@@ -40,7 +40,7 @@ pub(crate) fn essential(version: RoomVersion, text: &str) -> Result<Canonical<'_
 /// [`essential`] of an event that was read, as text.
 pub(crate) fn essential_of(version: RoomVersion, pdu: &Pdu<'_>) -> Result<String, PduError> {
     let rules = version.rules();
-    let content = KeptContent::of(Type::named(pdu.event_type()), rules);
+    let content = KeptContent::of(Type::named(&pdu.event_type()), rules);
     let kept = Kept { updated: rules.updated_redaction, content, signatures: false };
     Ok(pdu.canonical_part(CanonicalDialect::of(version), Redaction::Event(&kept))?)
 }
@@ -74,15 +74,17 @@ enum Type {
 
 impl Type {
     fn named(name: &str) -> Self {
-        match name {
-            "m.room.aliases" => Self::Aliases,
-            CREATE => Self::Create,
-            "m.room.history_visibility" => Self::HistoryVisibility,
-            JOIN_RULES => Self::JoinRules,
-            MEMBER => Self::Member,
-            POWER_LEVELS => Self::PowerLevels,
-            "m.room.redaction" => Self::Redaction,
-            _ => Self::Other,
+        match EventType::from(name) {
+            EventType::Create => Self::Create,
+            EventType::JoinRules => Self::JoinRules,
+            EventType::Member => Self::Member,
+            EventType::PowerLevels => Self::PowerLevels,
+            _ => match name {
+                "m.room.aliases" => Self::Aliases,
+                "m.room.history_visibility" => Self::HistoryVisibility,
+                "m.room.redaction" => Self::Redaction,
+                _ => Self::Other,
+            },
         }
     }
 }

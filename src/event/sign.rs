@@ -4,11 +4,9 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
-
 use super::PduError;
-use super::hash::{Sha256Hash, content_hash, event_id_of};
-use super::pdu::id_in_body;
+use super::hash::{Sha256Hash, content_hash, event_id, event_id_of};
+use super::pdu::{Pdu, id_in_body};
 use super::redaction::essential;
 use super::signature::Sign;
 use crate::id::ServerName;
@@ -20,20 +18,35 @@ use crate::room_version::{EventIdFormat, RoomVersion};
 use crate::unpadded_base64;
 
 /// An event with its hash and signature, ready to be sent.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignedEvent {
     text: String,
     event_id: String,
 }
 
 impl SignedEvent {
+    /// One of this server's own that was stored as canonical JSON.
+    pub(crate) fn from_stored(version: RoomVersion, text: String) -> Result<Self, PduError> {
+        let event_id = event_id(version, &text)?;
+        Ok(Self { text, event_id })
+    }
+
     /// The event, as canonical JSON.
     #[must_use]
     pub fn text(&self) -> &str {
         &self.text
     }
 
-    /// The event itself.
+    /// Returns the event as what the rules read. It knows its ID.
+    ///
+    /// # Errors
+    ///
+    /// [`PduError`] if what was stored of the event is not an event.
+    pub fn pdu(&self) -> Result<Pdu<'_>, PduError> {
+        Ok(Pdu::parse_stored(&self.text)?.with_event_id(self.event_id.as_str()))
+    }
+
+    /// Returns the event as canonical JSON.
     #[must_use]
     pub fn into_text(self) -> String {
         self.text
@@ -99,7 +112,7 @@ pub fn sign_event(
     version: RoomVersion,
     text: &str,
     server: ServerName<'_>,
-    signer: &impl Sign,
+    signer: &(impl Sign + ?Sized),
 ) -> Result<SignedEvent, SignError> {
     let key_id = signer.key_id();
     check_key_id(key_id)?;
@@ -109,7 +122,7 @@ pub fn sign_event(
 }
 
 /// An event that has its content hash and waits for a signature.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Draft {
     /// The event with its hash, as canonical JSON, without signatures.
     hashed: String,
@@ -149,6 +162,11 @@ impl Draft {
         };
         let message = essential.into_text();
         Ok(Self { hashed, signatures: found.signatures, message, event_id })
+    }
+
+    /// The event with its hash, without signatures: what a draft can be prepared from again.
+    pub(crate) fn hashed(&self) -> &str {
+        &self.hashed
     }
 
     /// What is to be signed.

@@ -1,5 +1,8 @@
 //! Signatures: who verifies and makes them, and how they stand in JSON.
 
+use std::rc::Rc;
+use std::sync::Arc;
+
 use crate::json::{JsonError, Str, read_object, read_object_field};
 use crate::unpadded_base64;
 
@@ -13,12 +16,6 @@ pub trait Verify {
     fn verify(&self, public_key: &[u8; 32], message: &[u8], signature: &[u8; 64]) -> bool;
 }
 
-impl<V: Verify + ?Sized> Verify for &V {
-    fn verify(&self, public_key: &[u8; 32], message: &[u8], signature: &[u8; 64]) -> bool {
-        (**self).verify(public_key, message, signature)
-    }
-}
-
 /// Makes ed25519 signatures with a key of this server.
 pub trait Sign {
     /// The ID of the key: `ed25519:` and a version of letters, digits and `_`.
@@ -28,15 +25,27 @@ pub trait Sign {
     fn sign(&self, message: &[u8]) -> [u8; 64];
 }
 
-impl<S: Sign + ?Sized> Sign for &S {
-    fn key_id(&self) -> &str {
-        (**self).key_id()
-    }
+macro_rules! forward {
+    ($($pointer:ty),*) => {$(
+        impl<T: Verify + ?Sized> Verify for $pointer {
+            fn verify(&self, public_key: &[u8; 32], message: &[u8], signature: &[u8; 64]) -> bool {
+                (**self).verify(public_key, message, signature)
+            }
+        }
 
-    fn sign(&self, message: &[u8]) -> [u8; 64] {
-        (**self).sign(message)
-    }
+        impl<T: Sign + ?Sized> Sign for $pointer {
+            fn key_id(&self) -> &str {
+                (**self).key_id()
+            }
+
+            fn sign(&self, message: &[u8]) -> [u8; 64] {
+                (**self).sign(message)
+            }
+        }
+    )*};
 }
+
+forward!(&T, Box<T>, Rc<T>, Arc<T>);
 
 /// Verifies nothing: for questions in which third-party invites do not occur. Every one of them is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -119,7 +128,7 @@ pub(crate) fn check_server_signatures(
     signatures: &str,
     server: &str,
     message: &str,
-    verifier: &impl Verify,
+    verifier: &(impl Verify + ?Sized),
     key: impl Fn(&str) -> Option<[u8; 32]>,
 ) -> Result<ServerSignatures, JsonError> {
     let mut found = ServerSignatures::Missing;

@@ -9,8 +9,8 @@
 //!
 //! <https://spec.matrix.org/v1.19/server-server-api/#validating-hashes-and-signatures-on-received-events>
 
-use super::content::MEMBER;
 use super::content::member::{MemberContent, MemberFacts};
+use super::event_type::EventType;
 use super::format::FormattedPdu;
 use super::hash::content_hash_of;
 use super::keys::Keys;
@@ -92,7 +92,7 @@ impl<'a> FormattedPdu<'a> {
     pub fn check_signatures(
         self,
         keys: &(impl Keys + ?Sized),
-        verifier: &impl Verify,
+        verifier: &(impl Verify + ?Sized),
         now: u64,
     ) -> Result<SignedPdu<'a>, SignatureError> {
         let needed = signers(self.version(), self.pdu())?;
@@ -108,7 +108,7 @@ impl<'a> FormattedPdu<'a> {
     pub(crate) fn check_signatures_with_sender(
         self,
         keys: &(impl Keys + ?Sized),
-        verifier: &impl Verify,
+        verifier: &(impl Verify + ?Sized),
         now: u64,
     ) -> Result<SignedPdu<'a>, SignatureError> {
         let needed = signers(self.version(), self.pdu())?;
@@ -120,7 +120,7 @@ impl<'a> FormattedPdu<'a> {
         self,
         needed: impl IntoIterator<Item = String>,
         keys: &(impl Keys + ?Sized),
-        verifier: &impl Verify,
+        verifier: &(impl Verify + ?Sized),
         now: u64,
     ) -> Result<SignedPdu<'a>, SignatureError> {
         let mut signed_by: Vec<String> = Vec::new();
@@ -137,7 +137,7 @@ impl<'a> FormattedPdu<'a> {
         &self,
         server: &str,
         keys: &(impl Keys + ?Sized),
-        verifier: &impl Verify,
+        verifier: &(impl Verify + ?Sized),
         now: u64,
     ) -> Result<(), SignatureError> {
         let key = |key_id: &str| {
@@ -160,7 +160,7 @@ impl<'a> FormattedPdu<'a> {
 fn signers(version: RoomVersion, pdu: &Pdu<'_>) -> Result<Vec<String>, SignatureError> {
     let rules = version.rules();
     let mut servers = Vec::new();
-    let member = Some(pdu.member_facts()).filter(|_| pdu.event_type() == MEMBER);
+    let member = Some(pdu.member_facts()).filter(|_| pdu.is_type(EventType::Member));
     let is_third_party_invite =
         member.is_some_and(|member| member.membership() == Some(Membership::Invite) && member.has_third_party_invite());
     let sender = domain(pdu.sender());

@@ -1,97 +1,20 @@
-//! What comes after a knock: who has to hear of the room's answer, and what an answer that arrives means to the knocker.
+//! What a server outside the room may believe of the answer to a knock.
 //!
-//! Three questions, none of which changes anything:
+//! * [`SentKnock::acceptance`]: whether an invite is the answer to a knock. Everything but [`Acceptance::msc4509_joins`] is in
+//!   the specification.
+//! * [`SentKnock::msc4233_denial`]: whether to believe a leave or a ban that cannot be checked, since this server has no state
+//!   of the room. **Unstable**: the specification says nothing, [MSC4233] does (as of July 2026), and wants it switched off
+//!   unless an administrator switches it on.
 //!
-//! * The resident server asks [`must_also_reach`] which server has to get an event though it is not in the room.
-//! * The knocking server asks [`Knock::acceptance`] whether an invite is the answer to a knock. Everything but
-//!   [`Acceptance::msc4509_joins`] is in the specification.
-//! * It asks [`Knock::msc4233_denial`] whether to believe a leave or a ban that it cannot check, since it has no state of
-//!   the room. **Unstable**: the specification says nothing, [MSC4233] does (as of July 2026), and wants it switched off unless
-//!   an administrator switches it on.
-//!
-//! Retracting a knock is not in here, nor is anything about a room that the knocker's server is in: there, events are
-//! [authorized](crate::auth).
+//! In a room that the knocker's server is in, events are [authorized](crate::auth) instead.
 //!
 //! <https://spec.matrix.org/v1.19/client-server-api/#knocking-on-rooms>
 //!
 //! [MSC4233]: https://github.com/matrix-org/matrix-spec-proposals/pull/4233
 
-use crate::auth::Authorized;
-use crate::event::content::MEMBER;
-use crate::event::{Event, Membership, WholePdu};
+use crate::event::{Event, EventType, Membership, WholePdu};
 use crate::id::{EventId, RoomId, ServerName, UserId};
 use crate::room_version::RoomVersion;
-use crate::state::RoomState;
-
-/// A server that an event has to reach, whether it is in the room or not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct MustReach<'e> {
-    /// The server of the user whose membership changes.
-    pub server: ServerName<'e>,
-    /// Why, and so by which way.
-    pub reason: Reason,
-}
-
-/// Why an event has to reach a server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Reason {
-    /// The user is invited; if the user was knocking, the knock is accepted. Before anybody else gets the event, it goes as
-    /// a request [`PUT /invite`] and comes back with the signature of that server.
-    ///
-    /// [`PUT /invite`]: https://spec.matrix.org/v1.19/server-server-api/#put_matrixfederationv2inviteroomideventid
-    Invited,
-    /// The knock is declined, with or without a ban. In a transaction. Unstable:
-    /// [MSC4233](https://github.com/matrix-org/matrix-spec-proposals/pull/4233).
-    KnockDenied,
-    /// The invite is taken back, with or without a ban. In a transaction. The specification is silent; Synapse sends a
-    /// leave in this way (a ban not, though the user would look at a dead invite all the same).
-    InviteRevoked,
-    /// The user was joined until now. In a transaction; the server is among the room's in the state before the event, and
-    /// stands in here for hosts that go by the state after it.
-    Removed,
-}
-
-/// The server that must get one of our events though it may not be in the room: that of the user whose membership
-/// changes.
-///
-/// `before` is the state before the event, `own` the name of this server. It comes beside the servers that are in the room,
-/// and may be one of them. None for:
-///
-/// * users of our own server, and what users of other servers send: theirs see to it;
-/// * what users do about themselves;
-/// * a ban, a leave or an unban of somebody who is neither in the room nor asking nor asked in. Nobody waits for it, and nobody
-///   outside the room could believe it.
-///
-/// <https://spec.matrix.org/v1.19/server-server-api/#inviting-to-a-room>
-#[must_use]
-pub fn must_also_reach<'e, E: Event + ?Sized>(
-    event: &Authorized<'e, E>,
-    before: &(impl RoomState + ?Sized),
-    own: ServerName<'_>,
-) -> Option<MustReach<'e>> {
-    let (sender, target) = (event.event().sender(), event.event().state_key()?);
-    // A state key that is no user ID has no server to reach.
-    let server = UserId::parse(target).ok()?.server_name();
-    if UserId::parse(sender).ok()?.server_name() != own || server == own {
-        return None;
-    }
-    // A membership that is none of the five is as good as none.
-    let before = before.event(MEMBER, target).and_then(|member| member.member_facts().membership());
-    Some(MustReach { server, reason: reason(before.unwrap_or(Membership::Leave), event.membership())? })
-}
-
-/// Why another user's server has to hear of a change by one of our users.
-const fn reason(before: Membership, after: Membership) -> Option<Reason> {
-    match (before, after) {
-        (_, Membership::Invite) => Some(Reason::Invited),
-        (Membership::Knock, Membership::Leave | Membership::Ban) => Some(Reason::KnockDenied),
-        (Membership::Invite, Membership::Leave | Membership::Ban) => Some(Reason::InviteRevoked),
-        (Membership::Join, Membership::Leave | Membership::Ban) => Some(Reason::Removed),
-        (Membership::Leave | Membership::Ban, Membership::Leave | Membership::Ban) => None,
-        // Only users themselves do that.
-        (_, Membership::Join | Membership::Knock) => None,
-    }
-}
 
 /// A knock that this server has sent for one of its users, as far as an answer has to be compared with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -171,10 +94,10 @@ pub enum NoAnswer {
     /// The user who knocked has sent it: a retraction, not an answer.
     #[error("the event was sent by the user who knocked")]
     ByTheKnocker,
-    /// The event is not an invite. From [`Knock::acceptance`].
+    /// The event is not an invite. From [`SentKnock::acceptance`].
     #[error("the event is not an invite")]
     NotAnInvite,
-    /// The event is neither a leave nor a ban. From [`Knock::msc4233_denial`].
+    /// The event is neither a leave nor a ban. From [`SentKnock::msc4233_denial`].
     #[error("the event is neither a leave nor a ban")]
     NeitherLeaveNorBan,
     /// The knock is over: the user's membership is another event now. MSC4233's first condition.
@@ -263,7 +186,7 @@ impl SentKnock<'_> {
         if pdu.room_id() != Some(self.room_id.as_str()) {
             return Err(NoAnswer::OtherRoom);
         }
-        if pdu.event_type() != MEMBER || pdu.state_key() != Some(self.user_id.as_str()) {
+        if !pdu.is_type(EventType::Member) || pdu.state_key() != Some(self.user_id.as_str()) {
             return Err(NoAnswer::OtherUser);
         }
         if pdu.sender() == self.user_id.as_str() {

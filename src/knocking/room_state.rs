@@ -10,11 +10,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::content::CREATE;
 use crate::event::{
-    Event, FormatError, FormattedPdu, Keys, Pdu, SignatureError, VerifiedPdu, Verify, room_id_of_create,
+    Event, EventType, FormatError, FormattedPdu, Keys, Pdu, SignatureError, VerifiedPdu, Verify, room_id_of_create,
 };
-use crate::id::{RoomId, UserId};
+use crate::id::{OwnedServerName, RoomId, UserId};
 use crate::json::{JsonError, Kind, Reader};
 use crate::room_version::RoomVersion;
 use crate::stripped_state::StrippedEvent;
@@ -115,17 +114,28 @@ impl ReceivedRoomState {
             return state;
         }
         let read = reader.array(|reader| {
-            let text = reader.skip_unread()?;
-            if state.entries.len() >= MAX_ENTRIES {
-                state.beyond = state.beyond.saturating_add(1);
-            } else if text.len() > MAX_ENTRY_BYTES {
-                state.entries.push(Entry::TooLarge(text.len()));
-            } else {
-                state.entries.push(Entry::Text(text.to_owned()));
-            }
+            state.push(reader.skip_unread()?);
             Ok(())
         });
         if read.and_then(|()| reader.end()).is_ok() { state } else { Self::default() }
+    }
+
+    /// Takes the entries one by one, each a JSON text.
+    #[must_use]
+    pub fn of_entries<'a>(entries: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut state = Self::default();
+        entries.into_iter().for_each(|text| state.push(text));
+        state
+    }
+
+    fn push(&mut self, text: &str) {
+        if self.entries.len() >= MAX_ENTRIES {
+            self.beyond = self.beyond.saturating_add(1);
+        } else if text.len() > MAX_ENTRY_BYTES {
+            self.entries.push(Entry::TooLarge(text.len()));
+        } else {
+            self.entries.push(Entry::Text(text.to_owned()));
+        }
     }
 
     /// How many entries there are, those included that are not looked at.
@@ -142,14 +152,14 @@ impl ReceivedRoomState {
 
     /// The keys that are needed to verify the entries: their IDs by server. 8 for an entry at most.
     #[must_use]
-    pub fn wanted_keys(&self, version: RoomVersion) -> BTreeMap<String, BTreeSet<String>> {
-        let mut wanted: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    pub fn wanted_keys(&self, version: RoomVersion) -> BTreeMap<OwnedServerName, BTreeSet<String>> {
+        let mut wanted: BTreeMap<OwnedServerName, BTreeSet<String>> = BTreeMap::new();
         for entry in &self.entries {
             let Ok(event) = entry.read(version) else { continue };
             let Ok(sender) = UserId::parse(event.pdu().sender()) else { continue };
-            let server = sender.server_name().as_str();
-            let key_ids = event.key_ids(server).into_iter().take(MAX_KEYS_PER_ENTRY);
-            wanted.entry(server.to_owned()).or_default().extend(key_ids);
+            let server = sender.server_name();
+            let key_ids = event.key_ids(server.as_str()).into_iter().take(MAX_KEYS_PER_ENTRY);
+            wanted.entry(server.into_owned()).or_default().extend(key_ids);
         }
         wanted
     }
@@ -162,7 +172,7 @@ impl ReceivedRoomState {
         version: RoomVersion,
         room_id: RoomId<'_>,
         keys: &(impl Keys + ?Sized),
-        verifier: &impl Verify,
+        verifier: &(impl Verify + ?Sized),
         now: u64,
     ) -> VerifiedRoomState {
         let mut arrival = VerifiedRoomState { beyond: self.entries.len()..self.len(), ..VerifiedRoomState::default() };
@@ -170,7 +180,7 @@ impl ReceivedRoomState {
         for (position, entry) in self.entries.iter().enumerate() {
             let verified = entry.read(version).and_then(|event| {
                 let event = belonging(event, room_id)?;
-                let place = (event.pdu().event_type().to_owned(), event.pdu().state_key().map(str::to_owned));
+                let place = (event.pdu().event_type().into_owned(), event.pdu().state_key().map(str::to_owned));
                 if seen.contains(&place) {
                     return Err(Dropped::Repeated);
                 }
@@ -221,7 +231,7 @@ fn belonging<'a>(event: FormattedPdu<'a>, room_id: RoomId<'_>) -> Result<Formatt
 }
 
 fn is_create(event: &StrippedEvent) -> bool {
-    event.event_type() == CREATE && event.state_key().is_empty()
+    event.event_type() == EventType::Create.as_str() && event.state_key().is_empty()
 }
 
 impl VerifiedRoomState {

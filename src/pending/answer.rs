@@ -1,9 +1,8 @@
 //! Who may answer a knock, and one answer to many of them.
 
-use crate::auth::{CompiledRoom, Rejection};
-use crate::event::content::MEMBER;
-use crate::event::{Event, Membership, Proposal};
-use crate::state::RoomState;
+use crate::auth::{AuthorizeError, CompiledRoom, Rejection};
+use crate::event::{Event, EventType, Membership, Proposal};
+use crate::state::{NotLookedUp, Reads, RoomState};
 
 /// An answer to a knock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -37,7 +36,8 @@ impl Answer {
 }
 
 /// Why somebody cannot answer a knock.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum NotAnswered {
     /// There is no knock of this user in the room's state. (To decline it would be to kick somebody who may have joined
     /// since.)
@@ -46,6 +46,9 @@ pub enum NotAnswered {
     /// Who would answer is who knocks. To decline one's own knock is to retract it.
     #[error("nobody answers their own knock")]
     OwnKnock,
+    /// The state does not know a membership that the answer depends on: the host's mistake, and no verdict.
+    #[error(transparent)]
+    NotLookedUp(#[from] NotLookedUp),
     /// A rule of the specification refuses the answer.
     #[error(transparent)]
     Rejected(#[from] Rejection),
@@ -70,7 +73,7 @@ pub struct Answers<'a> {
 }
 
 /// A knock that somebody cannot answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refused<'a> {
     /// Who knocks.
     pub knocker: &'a str,
@@ -108,32 +111,61 @@ impl<'r, S: RoomState + ?Sized> Answering<'r, S> {
     ///
     /// [`NotAnswered`], by the first of its variants that it is.
     pub fn may<'a>(&self, answer: Answer, sender: &'a str, knocker: &'a str) -> Result<Proposal<'a>, NotAnswered> {
-        if self.membership(knocker) != Some(Membership::Knock) {
+        if self.membership(knocker)? != Some(Membership::Knock) {
             return Err(NotAnswered::NotKnocking);
         }
         if sender == knocker {
             return Err(NotAnswered::OwnKnock);
         }
         let proposal = answer.proposal(sender, knocker);
-        self.room.authorize_proposal(&proposal, self.state)?;
-        Ok(proposal)
+        match self.room.authorize_proposal(&proposal, self.state) {
+            Ok(_) => Ok(proposal),
+            Err(AuthorizeError::Rejected(rejection)) => Err(rejection.into()),
+            Err(AuthorizeError::NotLookedUp(error)) => Err(error.into()),
+            // A proposal is a member event.
+            Err(AuthorizeError::NotAMemberEvent) => Err(NotAnswered::NotKnocking),
+        }
     }
 
     /// Everybody who may give this answer to the knock of `knocker`: for notifications.
     ///
     /// Looks at the users that the power levels name, and at the creators since v12; never at all members. So where a new
     /// member has power enough, the answer is not a list of them. Nobody can answer somebody who does not knock.
-    #[must_use]
-    pub fn who_may(&self, answer: Answer, knocker: &str) -> Answerers<'r> {
-        let may = |user: &&str| self.may(answer, user, knocker).is_ok();
-        let mut users = self.room.named_users();
-        let is_knocking = self.membership(knocker) == Some(Membership::Knock);
-        if is_knocking && self.room.default_power_suffices(answer.membership(), knocker) {
-            users.retain(|user| self.membership(user) == Some(Membership::Join) && !may(user));
-            return Answerers::EverybodyJoinedBut(users);
+    ///
+    /// # Errors
+    ///
+    /// [`NotLookedUp`] if a snapshot lacks an entry of [`reads_of_who_may`](Self::reads_of_who_may).
+    pub fn who_may(&self, answer: Answer, knocker: &str) -> Result<Answerers<'r>, NotLookedUp> {
+        let is_knocking = self.membership(knocker)? == Some(Membership::Knock);
+        let everybody = is_knocking && self.room.default_power_suffices(answer.membership(), knocker);
+        let mut users = Vec::new();
+        for user in self.room.named_users() {
+            let may = match self.may(answer, user, knocker) {
+                Ok(_) => true,
+                Err(NotAnswered::NotLookedUp(error)) => return Err(error),
+                Err(NotAnswered::NotKnocking | NotAnswered::OwnKnock | NotAnswered::Rejected(_)) => false,
+            };
+            let is_named = match everybody {
+                true => !may && self.membership(user)? == Some(Membership::Join),
+                false => may,
+            };
+            users.extend(is_named.then_some(user));
         }
-        users.retain(may);
-        Answerers::Only(users)
+        Ok(if everybody { Answerers::EverybodyJoinedBut(users) } else { Answerers::Only(users) })
+    }
+
+    /// Returns the entries of the state that [`may`](Self::may) reads: two memberships.
+    #[must_use]
+    pub fn reads(sender: &str, knocker: &str) -> Reads {
+        [knocker, sender].map(|user| (EventType::Member, user)).into_iter().collect()
+    }
+
+    /// Returns the entries of the state that [`who_may`](Self::who_may) reads: the memberships of the knocker and of every
+    /// user that the power levels name, and of the creators since v12. There may be more than 20 of them.
+    #[must_use]
+    pub fn reads_of_who_may(room: &CompiledRoom, knocker: &str) -> Reads {
+        let users = std::iter::once(knocker).chain(room.named_users());
+        users.map(|user| (EventType::Member, user)).collect()
     }
 
     /// Gives this answer to many knocks: accept all, decline all.
@@ -153,8 +185,8 @@ impl<'r, S: RoomState + ?Sized> Answering<'r, S> {
     }
 
     /// A membership in the state; none if there is none that can be read.
-    fn membership(&self, user: &str) -> Option<Membership> {
-        let member = self.state.event(MEMBER, user)?;
-        member.member_facts().membership()
+    fn membership(&self, user: &str) -> Result<Option<Membership>, NotLookedUp> {
+        let member = self.state.event(EventType::Member, user)?;
+        Ok(member.and_then(|member| member.member_facts().membership()))
     }
 }

@@ -1,8 +1,7 @@
 //! A knock, found in the JSON text of any event of a state.
 
 use super::Knocker;
-use crate::event::content::MEMBER;
-use crate::event::{Membership, event_id, without_event_id};
+use crate::event::{EventType, Membership, event_id, without_event_id};
 use crate::json::{Field, read_object};
 use crate::membership_change::Member;
 use crate::room_version::RoomVersion;
@@ -32,7 +31,7 @@ pub(super) fn knocker(version: RoomVersion, text: &str) -> Option<Knocker> {
     let (Field::Is(event_type), Field::Is(user), Field::Is(content)) = (event_type, state_key, content) else {
         return None;
     };
-    if !event_type.is(MEMBER) {
+    if !event_type.is(EventType::Member.as_str()) {
         return None;
     }
     let member = Member::read(content).ok().filter(|member| member.membership() == Some(Membership::Knock))?;

@@ -1,14 +1,34 @@
 //! Why a resident server refuses, and the one map from there to the wire.
 
-use crate::auth::Rejection;
+use super::submission::UnknownAuthEvents;
+use crate::auth::{AuthorizeError, Rejection};
 use crate::error::{Errcode, ErrorResponse};
-use crate::event::{FormatError, PduError, SignatureError};
+use crate::event::{EventType, FormatError, PduError, SignError, SignatureError};
 use crate::room_version::RoomVersion;
+use crate::state::NotLookedUp;
+use crate::template::TemplateError;
 
-/// What the resident server refuses a knock for, or the leave that takes it back: one variant for each check. `Display` is for
-/// the host's own log; what goes on the wire is [`to_response`](Self::to_response) and says less.
+/// Why a resident server refuses a knock, or the leave that takes it back: one variant for each check.
+///
+/// `Display` is for the host's own log; what goes on the wire is [`to_response`](Self::to_response) and says less.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum Refusal {
+    /// The path is none of this endpoint's.
+    #[error("the path is not that of the endpoint")]
+    NoSuchEndpoint,
+    /// The endpoint does not have this method.
+    #[error("the endpoint does not have this method")]
+    Method,
+    /// The path or the query is too long.
+    #[error("the path or the query is too long")]
+    UriTooLong,
+    /// The path is not percent-encoded UTF-8.
+    #[error("the path is not percent-encoded UTF-8")]
+    Encoding,
+    /// The path does not hold a valid room ID.
+    #[error("not a room ID")]
+    RoomId,
     /// This server does not know the room.
     #[error("unknown room")]
     UnknownRoom,
@@ -18,14 +38,14 @@ pub enum Refusal {
     /// The state of the room is not complete yet.
     #[error("the state of the room is not complete yet")]
     PartialState,
-    /// The room's ACL keeps the asking server out.
-    #[error("the ACL of the room keeps the server out")]
+    /// The ACL of the room denies the asking server.
+    #[error("the ACL of the room denies the server")]
     ServerDenied,
-    /// What should be a user ID is none.
+    /// The path does not hold a valid user ID.
     #[error("not a user ID")]
     UserId,
-    /// The user is of another server than the one that asks.
-    #[error("the user is of another server")]
+    /// The user belongs to another server than the one that asks.
+    #[error("the user belongs to another server")]
     UserOfOtherServer,
     /// The request does not say which room versions the asking server has.
     #[error("no `ver`")]
@@ -36,7 +56,13 @@ pub enum Refusal {
     /// The version of the room has no knocking.
     #[error("no knocking in room version {0}")]
     NoKnocking(RoomVersion),
-    /// The body is no event of the room's version.
+    /// Events of room versions 1 and 2 name others with their hashes; this crate makes no templates of them.
+    #[error("no templates in room version {0}")]
+    OldEventFormat(RoomVersion),
+    /// The body is not UTF-8.
+    #[error("the body is not UTF-8")]
+    NotUtf8,
+    /// The body is not an event of the room's version.
     #[error("malformed event: {0}")]
     Format(#[source] FormatError),
     /// Something in the event is not as the request has it.
@@ -48,13 +74,19 @@ pub enum Refusal {
     /// The content hash is wrong. Redacted, the event could be taken; but the reason and the name in it would be lost.
     #[error("the content hash is wrong")]
     ContentHash,
-    /// The event comes after no other: there is no state before it.
+    /// The event has no previous events: there is no state before it.
     #[error("no previous events")]
     NoPrevEvents,
-    /// An event in `auth_events` is not known.
-    #[error("unknown auth events")]
-    UnknownAuthEvents,
-    /// A rule refuses it.
+    /// The host does not have an event in `prev_events` and cannot fetch it.
+    #[error("unknown previous events")]
+    UnknownPrevEvents,
+    /// The host does not have the state before the event.
+    #[error("unknown state before the event")]
+    UnknownState,
+    /// The host does not have these events in `auth_events` and cannot fetch them.
+    #[error("{0}")]
+    UnknownAuthEvents(#[source] UnknownAuthEvents),
+    /// A rule refuses the event.
     #[error("{stage}: {rejection}")]
     Rejected {
         /// By which state.
@@ -62,6 +94,15 @@ pub enum Refusal {
         /// The rule.
         rejection: Rejection,
     },
+    /// The host's own authorization refuses the event.
+    #[error("{stage}: refused by the host's own authorization")]
+    RejectedByHost {
+        /// By which state.
+        stage: AuthStage,
+    },
+    /// The event would be too large: the reason or the name of a local user is too long.
+    #[error("the event would be too large")]
+    TooLarge,
     /// Too many requests.
     #[error("rate limited")]
     RateLimited {
@@ -74,9 +115,42 @@ pub enum Refusal {
     /// The user is suspended.
     #[error("the user is suspended")]
     Suspended,
-    /// The policy server of the room did not sign it.
+    /// The policy server of the room did not sign the event.
     #[error("refused by the policy server of the room")]
     Policy,
+    /// No refusal: the host made a mistake.
+    #[error(transparent)]
+    Host(#[from] HostError),
+}
+
+/// A mistake of the host. It is 500 on the wire, and nothing was decided.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum HostError {
+    /// A snapshot lacks an entry of the step's `reads`.
+    #[error(transparent)]
+    NotLookedUp(#[from] NotLookedUp),
+    /// The room is not the one that the request names.
+    #[error("the room is not the one that the request names")]
+    OtherRoom,
+    /// The auth events were matched with another event.
+    #[error("the auth events were matched with another event")]
+    OtherAuthEvents,
+    /// The host named no forward extremities of the room.
+    #[error("no previous events to come after")]
+    NoForwardExtremities,
+    /// An event of the state that a template names has no event ID, or a malformed one.
+    #[error("the `{event_type}` event of the state has no event ID")]
+    NoEventId {
+        /// The type of the event.
+        event_type: EventType<'static>,
+    },
+    /// The create event of the room has no text that could be sent.
+    #[error("the create event of the room has no text that could be sent")]
+    NoCreateEvent,
+    /// The host cannot sign.
+    #[error("{0}")]
+    Sign(#[from] SignError),
 }
 
 /// What is not as the request has it.
@@ -105,10 +179,10 @@ pub enum Mismatch {
     AuthorizingUser,
 }
 
-/// By which state a rule was asked.
+/// By which state an event was authorized.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum AuthStage {
-    /// By none: a rule about the event and those that it names.
+    /// State-independent rules: the event and its auth events.
     #[error("by itself")]
     Itself,
     /// By the state that its `auth_events` make.
@@ -123,10 +197,34 @@ pub enum AuthStage {
 }
 
 impl Refusal {
-    /// The answer on the wire. It does not tell who is in the room, or how anybody stands to it.
+    pub(super) fn by_current_state(error: AuthorizeError) -> Self {
+        Self::authorizing(AuthStage::CurrentState)(error)
+    }
+
+    pub(super) fn authorizing(stage: AuthStage) -> impl Fn(AuthorizeError) -> Self {
+        move |error| match error {
+            AuthorizeError::Rejected(rejection) => Self::Rejected { stage, rejection },
+            AuthorizeError::NotLookedUp(error) => error.into(),
+            // The type was checked before.
+            AuthorizeError::NotAMemberEvent => Mismatch::EventType.into(),
+        }
+    }
+
+    /// Returns whether this is no refusal but a mistake of the host.
+    #[must_use]
+    pub const fn is_host_error(&self) -> bool {
+        matches!(self, Self::Host(_))
+    }
+
+    /// Returns the answer on the wire. It does not tell who is in the room, or how anybody stands to it.
     #[must_use]
     pub fn to_response(&self) -> ErrorResponse {
         let (errcode, error) = match self {
+            Self::NoSuchEndpoint => (Errcode::Unrecognized, "No such endpoint"),
+            Self::Method => return ErrorResponse::method_not_allowed(),
+            Self::UriTooLong => return ErrorResponse::uri_too_long(),
+            Self::Encoding => (Errcode::InvalidParam, "The path is not percent-encoded UTF-8"),
+            Self::RoomId => (Errcode::InvalidParam, "Not a room ID"),
             Self::UnknownRoom | Self::NotInRoom | Self::PartialState => (Errcode::NotFound, "Unknown room"),
             Self::ServerDenied => (Errcode::Forbidden, "The server is not allowed in the room"),
             Self::UserId => (Errcode::InvalidParam, "Not a user ID"),
@@ -136,6 +234,8 @@ impl Refusal {
                 return ErrorResponse::incompatible_room_version(version.to_string());
             }
             Self::NoKnocking(_) => (Errcode::Forbidden, "There is no knocking in the version of the room"),
+            Self::OldEventFormat(_) => (Errcode::Unrecognized, "No templates in the version of the room"),
+            Self::NotUtf8 => (Errcode::BadJson, "The body is not JSON"),
             Self::Format(error) => match error {
                 FormatError::TooLarge { .. }
                 | FormatError::TooLong(_)
@@ -152,14 +252,50 @@ impl Refusal {
             Self::Mismatch(mismatch) => (Errcode::InvalidParam, mismatch.error()),
             Self::Signature(_) => (Errcode::InvalidParam, "A signature of the event is missing or wrong"),
             Self::ContentHash => (Errcode::InvalidParam, "The content hash of the event is wrong"),
-            Self::NoPrevEvents | Self::UnknownAuthEvents | Self::Rejected { .. } => {
+            Self::NoPrevEvents | Self::UnknownAuthEvents(_) | Self::Rejected { .. } | Self::RejectedByHost { .. } => {
                 (Errcode::Forbidden, "The room does not allow it")
             }
+            // Another server of the room may know them: the knocking server asks it, since this is no refusal.
+            Self::UnknownPrevEvents | Self::UnknownState => {
+                return ErrorResponse::internal("This server does not know the state before the event");
+            }
+            Self::TooLarge => (Errcode::TooLarge, "The reason or the name is too long"),
             Self::RateLimited { retry_after_ms } => return ErrorResponse::limit_exceeded(*retry_after_ms),
             Self::Forbidden | Self::Policy => (Errcode::Forbidden, "Not allowed here"),
             Self::Suspended => (Errcode::UserSuspended, "The user is suspended"),
+            Self::Host(_) => return ErrorResponse::internal("Internal server error"),
         };
         ErrorResponse::new(errcode, error)
+    }
+}
+
+impl From<HostError> for ErrorResponse {
+    fn from(error: HostError) -> Self {
+        Refusal::Host(error).to_response()
+    }
+}
+
+impl From<NotLookedUp> for ErrorResponse {
+    fn from(error: NotLookedUp) -> Self {
+        Refusal::from(error).to_response()
+    }
+}
+
+impl From<UnknownAuthEvents> for ErrorResponse {
+    fn from(unknown: UnknownAuthEvents) -> Self {
+        Refusal::from(unknown).to_response()
+    }
+}
+
+impl From<TemplateError> for ErrorResponse {
+    fn from(error: TemplateError) -> Self {
+        Refusal::from(error).to_response()
+    }
+}
+
+impl From<Refusal> for ErrorResponse {
+    fn from(refusal: Refusal) -> Self {
+        refusal.to_response()
     }
 }
 
@@ -198,5 +334,29 @@ impl From<SignatureError> for Refusal {
 impl From<Mismatch> for Refusal {
     fn from(mismatch: Mismatch) -> Self {
         Self::Mismatch(mismatch)
+    }
+}
+
+impl From<NotLookedUp> for Refusal {
+    fn from(error: NotLookedUp) -> Self {
+        Self::Host(error.into())
+    }
+}
+
+impl From<UnknownAuthEvents> for Refusal {
+    fn from(unknown: UnknownAuthEvents) -> Self {
+        Self::UnknownAuthEvents(unknown)
+    }
+}
+
+impl From<TemplateError> for Refusal {
+    fn from(error: TemplateError) -> Self {
+        match error {
+            TemplateError::Rejected(rejection) => Self::Rejected { stage: AuthStage::CurrentState, rejection },
+            TemplateError::OldEventFormat(version) => Self::OldEventFormat(version),
+            TemplateError::NotLookedUp(error) => error.into(),
+            TemplateError::NoPrevEvents => HostError::NoForwardExtremities.into(),
+            TemplateError::NoEventId { event_type } => HostError::NoEventId { event_type }.into(),
+        }
     }
 }

@@ -1,32 +1,31 @@
-//! The resident server's side of `send_knock` and `send_leave`: a signed event on its way into the room.
+//! `send_knock` and `send_leave`: a signed event on its way into the room.
 //!
-//! Each step consumes the last, and there is no other way to an [`AcceptedKnock`]:
+//! Each step consumes the last, and there is no other way to an [`Accepted`] event:
 //!
 //! ```text
-//! SendKnock ── check ──▶ FormatChecked ── verify ──▶ Verified ── authorize ──▶ AuthorizedEvent ── accept ──▶ AcceptedKnock
-//! SendLeave ── check ──▶    ″          ″           ″           ″             ″           ″        AcceptedLeave
-//!                │             │                   │              │
-//!                └─────────────┴─────────┬─────────┴──────────────┘
-//!                                        ▼
-//!                                     Refusal ── to_response ──▶ 4xx
+//! SendKnock ┐
+//!           ├─ check ──▶ FormatChecked ── verify ──▶ SignatureChecked ── authorize ──▶ AuthorizedEvent ── accept ──▶ Accepted
+//! SendLeave ┘    │                           │                                │                               │
+//!                └───────────────────────────┴───────────────┬────────────────┴───────────────────────────────┘
+//!                                                            ▼
+//!                                                         Refusal ── to_response ──▶ 4xx, 5xx
 //! ```
 //!
-//! The host does what stands between the steps: it fetches the keys that [`FormatChecked::key_ids`] names, looks up whether it has
-//! the event already ([`SignatureChecked::known`]), finds the events that [`SignatureChecked::auth_events`] and [`SignatureChecked::prev_events`] name and the
-//! state before it, asks the room's policy server, and decides. A host that cannot find them, or the state, refuses.
-//!
-//! A step cannot be left out. This compiles:
+//! What the host does between the steps is listed in the [parent module](super). A step cannot be left out. This compiles:
 //!
 //! ```
 //! # use matrix_knock::event::{Event, Keys, Verify};
-//! # use matrix_knock::resident::{Decision, Refusal, ResidentRoom};
-//! # use matrix_knock::resident::submission::{AcceptedKnock, AuthEventRef, PolicyVerdict, SendKnock};
+//! # use matrix_knock::resident::submission::{Accepted, AuthEventRef, SendKnock};
+//! # use matrix_knock::resident::{Decision, Knock, PolicyVerdict, Refusal, ResidentRoom};
 //! # use matrix_knock::state::RoomState;
-//! fn all_steps<'q, 'r, S: RoomState>(
-//!     request: SendKnock<'q>, room: &ResidentRoom<'r, S>, keys: &impl Keys, verifier: &impl Verify, named: &[AuthEventRef<impl Event>],
-//! ) -> Result<AcceptedKnock<'q, 'r, S>, Refusal> {
-//!     let verified = request.check(Some(room))?.verify(keys, verifier, 0)?;
-//!     verified.authorize(named, room.state)?.accept(PolicyVerdict::NotUsed, Decision::Admit)
+//! fn all_steps<'q>(
+//!     request: &'q SendKnock<'_>, room: &ResidentRoom, keys: &impl Keys, verifier: &(impl Verify + ?Sized),
+//!     found: Vec<AuthEventRef<impl Event>>, state: &impl RoomState,
+//! ) -> Result<Accepted<'q, Knock>, Refusal> {
+//!     let checked = request.check(room, state)?.verify(keys, verifier, 0)?;
+//!     let auth_events = checked.match_auth_events(found)?;
+//!     let authorized = checked.authorize(&auth_events, state, state)?;
+//!     authorized.accept(state, PolicyVerdict::NotUsed, Decision::Admit)
 //! }
 //! ```
 //!
@@ -34,14 +33,17 @@
 //!
 //! ```compile_fail,E0599
 //! # use matrix_knock::event::{Event, Keys, Verify};
-//! # use matrix_knock::resident::{Decision, Refusal, ResidentRoom};
-//! # use matrix_knock::resident::submission::{AcceptedKnock, AuthEventRef, PolicyVerdict, SendKnock};
+//! # use matrix_knock::resident::submission::{Accepted, AuthEventRef, SendKnock};
+//! # use matrix_knock::resident::{Decision, Knock, PolicyVerdict, Refusal, ResidentRoom};
 //! # use matrix_knock::state::RoomState;
-//! # fn all_steps<'q, 'r, S: RoomState>(
-//! #     request: SendKnock<'q>, room: &ResidentRoom<'r, S>, keys: &impl Keys, verifier: &impl Verify, named: &[AuthEventRef<impl Event>],
-//! # ) -> Result<AcceptedKnock<'q, 'r, S>, Refusal> {
-//! let received = request.check(Some(room))?;
-//! received.authorize(named, room.state)?.accept(PolicyVerdict::NotUsed, Decision::Admit)
+//! # fn all_steps<'q>(
+//! #     request: &'q SendKnock<'_>, room: &ResidentRoom, keys: &impl Keys, verifier: &(impl Verify + ?Sized),
+//! #     found: Vec<AuthEventRef<impl Event>>, state: &impl RoomState,
+//! # ) -> Result<Accepted<'q, Knock>, Refusal> {
+//! let checked = request.check(room, state)?;
+//! let auth_events = checked.match_auth_events(found)?;
+//! # let authorized = checked.authorize(&auth_events, state, state)?;
+//! # authorized.accept(state, PolicyVerdict::NotUsed, Decision::Admit)
 //! # }
 //! ```
 //!
@@ -49,14 +51,15 @@
 //!
 //! ```compile_fail,E0599
 //! # use matrix_knock::event::{Event, Keys, Verify};
-//! # use matrix_knock::resident::{Decision, Refusal, ResidentRoom};
-//! # use matrix_knock::resident::submission::{AcceptedKnock, AuthEventRef, PolicyVerdict, SendKnock};
+//! # use matrix_knock::resident::submission::{Accepted, AuthEventRef, SendKnock};
+//! # use matrix_knock::resident::{Decision, Knock, PolicyVerdict, Refusal, ResidentRoom};
 //! # use matrix_knock::state::RoomState;
-//! # fn all_steps<'q, 'r, S: RoomState>(
-//! #     request: SendKnock<'q>, room: &ResidentRoom<'r, S>, keys: &impl Keys, verifier: &impl Verify, named: &[AuthEventRef<impl Event>],
-//! # ) -> Result<AcceptedKnock<'q, 'r, S>, Refusal> {
-//! let verified = request.check(Some(room))?.verify(keys, verifier, 0)?;
-//! verified.accept(PolicyVerdict::NotUsed, Decision::Admit)
+//! # fn all_steps<'q>(
+//! #     request: &'q SendKnock<'_>, room: &ResidentRoom, keys: &impl Keys, verifier: &(impl Verify + ?Sized),
+//! #     found: Vec<AuthEventRef<impl Event>>, state: &impl RoomState,
+//! # ) -> Result<Accepted<'q, Knock>, Refusal> {
+//! let checked = request.check(room, state)?.verify(keys, verifier, 0)?;
+//! checked.accept(state, PolicyVerdict::NotUsed, Decision::Admit)
 //! # }
 //! ```
 //!
@@ -64,24 +67,28 @@
 //!
 //! ```compile_fail,E0308
 //! # use matrix_knock::event::{Event, Keys, Verify};
-//! # use matrix_knock::resident::{Decision, Refusal, ResidentRoom};
-//! # use matrix_knock::resident::submission::{AcceptedKnock, AuthEventRef, PolicyVerdict, SendLeave};
+//! # use matrix_knock::resident::submission::{Accepted, AuthEventRef, SendLeave};
+//! # use matrix_knock::resident::{Decision, Knock, PolicyVerdict, Refusal, ResidentRoom};
 //! # use matrix_knock::state::RoomState;
-//! # fn all_steps<'q, 'r, S: RoomState>(
-//! #     request: SendLeave<'q>, room: &ResidentRoom<'r, S>, keys: &impl Keys, verifier: &impl Verify, named: &[AuthEventRef<impl Event>],
-//! # ) -> Result<AcceptedKnock<'q, 'r, S>, Refusal> {
-//! let verified = request.check(Some(room))?.verify(keys, verifier, 0)?;
-//! verified.authorize(named, room.state)?.accept(PolicyVerdict::NotUsed, Decision::Admit)
+//! # fn all_steps<'q>(
+//! #     request: &'q SendLeave<'_>, room: &ResidentRoom, keys: &impl Keys, verifier: &(impl Verify + ?Sized),
+//! #     found: Vec<AuthEventRef<impl Event>>, state: &impl RoomState,
+//! # ) -> Result<Accepted<'q, Knock>, Refusal> {
+//! #   let checked = request.check(room, state)?.verify(keys, verifier, 0)?;
+//! #   let auth_events = checked.match_auth_events(found)?;
+//! let authorized = checked.authorize(&auth_events, state, state)?;
+//! authorized.accept(state, PolicyVerdict::NotUsed, Decision::Admit)
 //! # }
 //! ```
 //!
 //! nor by writing down what was never checked:
 //!
-//! ```compile_fail,E0423
-//! # use matrix_knock::resident::submission::{AcceptedKnock, AuthorizedEvent, Knock};
-//! # use matrix_knock::state::RoomState;
-//! fn forged<'q, 'r, S: RoomState>(permitted: AuthorizedEvent<'q, 'r, Knock, S>) -> AcceptedKnock<'q, 'r, S> {
-//!     AcceptedKnock(permitted)
+//! ```compile_fail,E0451
+//! # use matrix_knock::event::WholePdu;
+//! # use matrix_knock::resident::Knock;
+//! # use matrix_knock::resident::submission::Accepted;
+//! fn forged<'q>(pdu: WholePdu<'q>) -> Accepted<'q, Knock> {
+//!     Accepted { pdu }
 //! }
 //! ```
 //!
@@ -89,146 +96,162 @@
 //! <https://spec.matrix.org/v1.19/server-server-api/#checks-performed-on-receipt-of-a-pdu>
 
 mod accepted;
+mod auth_events;
 
+use std::borrow::Cow;
 use std::marker::PhantomData;
 
-use self::accepted::Accepted;
-pub use self::accepted::{AcceptedKnock, AcceptedLeave, NoCreateEvent, Repeated};
-use super::{AuthStage, Decision, Mismatch, Refusal, ResidentRoom};
-use crate::auth::{AuthEvent, AuthStatus, AuthorizeError, Evidence, authorize, check_state_independent};
-use crate::event::content::{CREATE, MEMBER};
-use crate::event::{Event, FormattedPdu, Keys, Membership, NoVerifier, Pdu, VerifiedPdu, Verify, WholePdu};
-use crate::id::{ServerName, UserId};
-use crate::json::{Field, read_object};
-use crate::state::RoomState;
+pub use self::accepted::{Accepted, Repeated};
+use self::auth_events::ByAuthEvents;
+pub use self::auth_events::{AuthEventRef, AuthEvents, UnknownAuthEvents};
+use super::path::{self, Path};
+use super::{
+    AuthStage, Decision, HostError, Knock, Leave, Mismatch, PolicyVerdict, Refusal, RequestKind, ResidentRoom,
+    policy_server, reads_of_check, reads_of_policy_server,
+};
+use crate::auth::{AuthEvent, AuthStatus, Evidence, Selection, authorize, check_state_independent};
+use crate::event::{Event, EventType, FormattedPdu, Keys, NoVerifier, Pdu, VerifiedPdu, Verify, WholePdu};
+use crate::id::{RoomId, ServerName, UserId};
+use crate::state::{NotLookedUp, Reads, RoomState};
+use crate::wire::HttpRequest;
 
-mod sealed {
-    pub trait Sealed {}
+/// A request with a signed event, authenticated: `PUT /_matrix/federation/v1/send_knock/{roomId}/{eventId}`, or
+/// `/v2/send_leave`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SendRequest<'q, K> {
+    /// In the grammar of room IDs.
+    room_id: Cow<'q, str>,
+    event_id: Cow<'q, str>,
+    /// In the grammar of server names.
+    origin: Cow<'q, str>,
+    body: Cow<'q, str>,
+    answer: Answer<K>,
 }
 
-/// What is submitted: a [`Knock`] or a [`Leave`].
-pub trait RequestKind: sealed::Sealed {
-    /// The membership that the event has to have.
-    const MEMBERSHIP: Membership;
-}
-
-/// A knock: `send_knock`.
+/// In what form the answer goes out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Knock {}
-
-/// A leave, which takes a knock back (or declines an invite): `send_leave`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Leave {}
-
-impl sealed::Sealed for Knock {}
-impl sealed::Sealed for Leave {}
-
-impl RequestKind for Knock {
-    const MEMBERSHIP: Membership = Membership::Knock;
+struct Answer<K> {
+    /// The deprecated `/v1/send_leave` has the body in a list behind the status.
+    in_list: bool,
+    kind: PhantomData<K>,
 }
 
-impl RequestKind for Leave {
-    const MEMBERSHIP: Membership = Membership::Leave;
-}
+/// A request with a signed knock: `send_knock`.
+pub type SendKnock<'q> = SendRequest<'q, Knock>;
 
-/// A signed knock: `PUT /_matrix/federation/v1/send_knock/{roomId}/{eventId}`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SendKnock<'q> {
-    /// The event ID in the path, percent-decoded.
-    pub event_id: &'q str,
-    /// The server that asks, as its request was authenticated. An `origin` in the body counts for nothing.
-    pub origin: ServerName<'q>,
-    /// The body.
-    pub body: &'q str,
-}
+/// A request with a signed leave, which takes a knock back or declines an invite: `send_leave`.
+pub type SendLeave<'q> = SendRequest<'q, Leave>;
 
-impl<'q> SendKnock<'q> {
-    /// Checks all that can be checked without keys; `room` is the room in the path, if this server knows it.
-    ///
-    /// # Errors
-    ///
-    /// [`Refusal`], by the first thing that is wrong.
-    pub fn check<'r, S: RoomState + ?Sized>(
-        self,
-        room: Option<&ResidentRoom<'r, S>>,
-    ) -> Result<FormatChecked<'q, 'r, Knock, S>, Refusal> {
-        FormatChecked::check(self.event_id, self.origin, self.body, room)
-    }
-}
-
-/// A signed leave: `PUT /_matrix/federation/v2/send_leave/{roomId}/{eventId}`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SendLeave<'q> {
-    /// The event ID in the path, percent-decoded.
-    pub event_id: &'q str,
-    /// The server that asks, as its request was authenticated. An `origin` in the body counts for nothing.
-    pub origin: ServerName<'q>,
-    /// The body.
-    pub body: &'q str,
-}
-
-impl<'q> SendLeave<'q> {
-    /// Checks all that can be checked without keys; `room` is the room in the path, if this server knows it.
-    ///
-    /// # Errors
-    ///
-    /// [`Refusal`], by the first thing that is wrong.
-    pub fn check<'r, S: RoomState + ?Sized>(
-        self,
-        room: Option<&ResidentRoom<'r, S>>,
-    ) -> Result<FormatChecked<'q, 'r, Leave, S>, Refusal> {
-        FormatChecked::check(self.event_id, self.origin, self.body, room)
-    }
-}
-
-/// An event that is what the request says: format, room, type, membership, sender, event ID.
-#[derive(Debug)]
-pub struct FormatChecked<'q, 'r, C, S: ?Sized> {
-    formatted: FormattedPdu<'q>,
-    origin: ServerName<'q>,
-    room: ResidentRoom<'r, S>,
-    change: PhantomData<C>,
-}
-
-/// An event that its sender's server has signed, as it was made.
-#[derive(Debug)]
-pub struct SignatureChecked<'q, 'r, C, S: ?Sized> {
-    pdu: WholePdu<'q>,
-    room: ResidentRoom<'r, S>,
-    change: PhantomData<C>,
-}
-
-/// An event that every rule allows, and the host is to decide on.
-#[derive(Debug)]
-pub struct AuthorizedEvent<'q, 'r, C, S: ?Sized> {
-    pdu: WholePdu<'q>,
-    room: ResidentRoom<'r, S>,
-    change: PhantomData<C>,
-}
-
-impl<'q, 'r, C: RequestKind, S: RoomState + ?Sized> FormatChecked<'q, 'r, C, S> {
-    fn check(
-        event_id: &str,
+impl<'q, K: RequestKind> SendRequest<'q, K> {
+    /// Creates the request from its parts: the room and the event ID of the path, percent-decoded; the server that asks, as
+    /// its request was authenticated (an `origin` in the body counts for nothing); the body.
+    #[must_use]
+    pub fn new(
+        room_id: RoomId<'q>,
+        event_id: impl Into<Cow<'q, str>>,
         origin: ServerName<'q>,
-        body: &'q str,
-        room: Option<&ResidentRoom<'r, S>>,
-    ) -> Result<Self, Refusal> {
-        let room = *room.ok_or(Refusal::UnknownRoom)?;
-        room.check(origin)?;
-        let is_knock = C::MEMBERSHIP == Membership::Knock;
+        body: impl Into<Cow<'q, str>>,
+    ) -> Self {
+        Self {
+            room_id: room_id.as_str().into(),
+            event_id: event_id.into(),
+            origin: origin.as_str().into(),
+            body: body.into(),
+            answer: Answer { in_list: false, kind: PhantomData },
+        }
+    }
+
+    /// Reads the request as it came. `origin` is the server that asks, as its request was authenticated.
+    ///
+    /// Knows `/v1/send_knock`, `/v2/send_leave` and the deprecated `/v1/send_leave`.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::NoSuchEndpoint`], [`Refusal::Method`], [`Refusal::UriTooLong`], [`Refusal::Encoding`], [`Refusal::RoomId`],
+    /// [`Refusal::NotUtf8`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use matrix_knock::id::ServerName;
+    /// use matrix_knock::resident::submission::SendKnock;
+    /// use matrix_knock::wire::HttpRequest;
+    ///
+    /// let request = HttpRequest {
+    ///     method: "PUT",
+    ///     path: "/_matrix/federation/v1/send_knock/%21room%3Aa.example/%24event",
+    ///     query: "",
+    ///     body: b"{}",
+    /// };
+    /// let request = SendKnock::parse(ServerName::parse("b.example")?, request)?;
+    /// assert_eq!(request.room_id().as_str(), "!room:a.example");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn parse(origin: ServerName<'q>, request: HttpRequest<'q>) -> Result<Self, Refusal> {
+        let apis: &[&str] = if K::SEND == Knock::SEND { &["v1"] } else { &["v2", "v1"] };
+        let Path { api, room_id, last } = path::parse("PUT", K::SEND, apis, request)?;
+        let body = std::str::from_utf8(request.body).map_err(|_| Refusal::NotUtf8)?;
+        let answer = Answer { in_list: K::SEND == Leave::SEND && api == "v1", kind: PhantomData };
+        Ok(Self { room_id, event_id: last, origin: origin.as_str().into(), body: body.into(), answer })
+    }
+
+    /// Returns the room that the event is sent to.
+    #[must_use]
+    pub fn room_id(&self) -> RoomId<'_> {
+        RoomId::checked(&self.room_id)
+    }
+
+    /// Returns the ID that the path gives to the event.
+    #[must_use]
+    pub fn event_id(&self) -> &str {
+        &self.event_id
+    }
+
+    /// Copies what is borrowed.
+    #[must_use]
+    pub fn into_owned(self) -> SendRequest<'static, K> {
+        SendRequest {
+            room_id: self.room_id.into_owned().into(),
+            event_id: self.event_id.into_owned().into(),
+            origin: self.origin.into_owned().into(),
+            body: self.body.into_owned().into(),
+            answer: self.answer,
+        }
+    }
+
+    /// Returns the entry of the current state that [`check`](Self::check) reads: the server ACL.
+    #[must_use]
+    pub fn reads(&self) -> Reads {
+        reads_of_check()
+    }
+
+    /// Checks all that can be checked without keys: residency, the server ACL, the format of the event, and that it is what
+    /// the request says.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`], by the first thing that is wrong.
+    pub fn check<'b>(
+        &'b self,
+        room: &ResidentRoom<'_>,
+        state: &(impl RoomState + ?Sized),
+    ) -> Result<FormatChecked<'b, K>, Refusal> {
+        let origin = ServerName::checked(&self.origin);
+        room.check(&self.room_id, origin, state)?;
+        let is_knock = K::SEND == Knock::SEND;
         if is_knock && !room.version.rules().knocking {
             return Err(Refusal::NoKnocking(room.version));
         }
-        let formatted = Pdu::parse(body)?.check_format(room.version)?;
+        let formatted = Pdu::parse(&self.body)?.check_format(room.version)?;
         let event = formatted.pdu();
-        if event.room_id() != Some(room.room_id.as_str()) {
+        if event.room_id() != Some(&*self.room_id) {
             return Err(Mismatch::RoomId.into());
         }
-        if event.event_type() != MEMBER {
+        if !event.is_type(EventType::Member) {
             return Err(Mismatch::EventType.into());
         }
         let member = event.member_facts();
-        if member.membership() != Some(C::MEMBERSHIP) {
+        if member.membership() != Some(K::MEMBERSHIP) {
             return Err(Mismatch::Membership.into());
         }
         if event.state_key() != Some(event.sender()) {
@@ -238,23 +261,39 @@ impl<'q, 'r, C: RequestKind, S: RoomState + ?Sized> FormatChecked<'q, 'r, C, S> 
         if UserId::parse(event.sender()).map(UserId::server_name) != Ok(origin) {
             return Err(Mismatch::Sender.into());
         }
-        if formatted.event_id() != event_id {
+        if formatted.event_id() != self.event_id {
             return Err(Mismatch::EventId.into());
         }
         if is_knock && member.has_authorizing_user() {
             return Err(Mismatch::AuthorizingUser.into());
         }
-        Ok(Self { formatted, origin, room, change: PhantomData })
+        Ok(FormatChecked { formatted, origin, answer: self.answer })
     }
+}
 
-    /// The ID of the event.
+/// An event that is what the request says: format, room, type, membership, sender, event ID.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FormatChecked<'q, K> {
+    formatted: FormattedPdu<'q>,
+    origin: ServerName<'q>,
+    answer: Answer<K>,
+}
+
+impl<'q, K: RequestKind> FormatChecked<'q, K> {
+    /// Returns the ID of the event.
     #[must_use]
     pub fn event_id(&self) -> &str {
         self.formatted.event_id()
     }
 
-    /// The IDs of the keys with which the asking server says it has signed. Those that are known to count and at least one
-    /// of them have to be there for [`verify`](Self::verify).
+    /// Returns the server that asks, whose keys are needed.
+    #[must_use]
+    pub const fn origin(&self) -> ServerName<'q> {
+        self.origin
+    }
+
+    /// Returns the IDs of the keys with which the asking server says it has signed. Fetch every valid key listed;
+    /// [`verify`](Self::verify) needs at least one.
     #[must_use]
     pub fn key_ids(&self) -> Vec<String> {
         self.formatted.key_ids(self.origin.as_str())
@@ -269,185 +308,234 @@ impl<'q, 'r, C: RequestKind, S: RoomState + ?Sized> FormatChecked<'q, 'r, C, S> 
     pub fn verify(
         self,
         keys: &(impl Keys + ?Sized),
-        verifier: &impl Verify,
+        verifier: &(impl Verify + ?Sized),
         now: u64,
-    ) -> Result<SignatureChecked<'q, 'r, C, S>, Refusal> {
+    ) -> Result<SignatureChecked<'q, K>, Refusal> {
         // DEVIATION: the text redacts an event whose hash is wrong and goes on. What the knocker said would be lost, and
         // nobody honest sends one.
         match self.formatted.check_signatures(keys, verifier, now)?.check_hash()? {
-            VerifiedPdu::Whole(pdu) => Ok(SignatureChecked { pdu, room: self.room, change: PhantomData }),
+            VerifiedPdu::Whole(pdu) => Ok(SignatureChecked { pdu, answer: self.answer }),
             VerifiedPdu::Redacted(_) => Err(Refusal::ContentHash),
         }
     }
 }
 
-/// An event that another one names in its `auth_events`, as the host has it. It knows its ID.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct AuthEventRef<E> {
-    /// The event.
-    pub event: E,
-    /// How it came in.
-    pub status: AuthStatus,
+/// An event whose signature and content hash are valid.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignatureChecked<'q, K> {
+    pdu: WholePdu<'q>,
+    answer: Answer<K>,
 }
 
-impl<'q, 'r, C: RequestKind, S: RoomState + ?Sized> SignatureChecked<'q, 'r, C, S> {
-    /// The ID of the event.
+impl<'q, K: RequestKind> SignatureChecked<'q, K> {
+    /// Returns the ID of the event.
     #[must_use]
     pub fn event_id(&self) -> &str {
         self.pdu.event_id()
     }
 
-    /// The IDs of the events by which it says it is allowed: 10 at most.
+    /// Returns the IDs of the events by which it says it is allowed: 10 at most.
     pub fn auth_events(&self) -> impl ExactSizeIterator<Item = &str> {
         self.pdu.signed().formatted().auth_events()
     }
 
-    /// The IDs of the events that it comes after: 20 at most.
+    /// Returns the IDs of the events that it comes after: 20 at most.
     pub fn prev_events(&self) -> impl ExactSizeIterator<Item = &str> {
         self.pdu.signed().formatted().prev_events()
     }
 
-    /// The host has accepted this event before: it came a second time, and gets the same answer.
+    /// Ends here if the host has accepted this event before: it came a second time, and gets the same answer.
     #[must_use]
-    pub fn known(self) -> Repeated<'r, C, S> {
-        Repeated::of(self.room)
+    pub fn known(self) -> Repeated<K> {
+        Repeated::of(self.answer)
     }
 
-    /// Decides by all the rules: those about the event itself, by the state that its auth events make, by the state before it,
-    /// and by the current state (the event would be soft-failed, which for a request means refused).
-    ///
-    /// `auth_events` are the events that [`auth_events`](Self::auth_events) names, each of them, in that order; `before` is the state
-    /// before the event, that of its previous events after state resolution.
+    /// Matches the events that the host has found with [`auth_events`](Self::auth_events), by their IDs. They come in any
+    /// order; others are ignored.
     ///
     /// # Errors
     ///
-    /// [`Refusal::NoPrevEvents`], [`Refusal::UnknownAuthEvents`] if `auth_events` are not those that the event names,
-    /// [`Refusal::Rejected`] with the first rule that refuses.
+    /// [`UnknownAuthEvents`] names those that are missing. The host fetches them and asks again, or refuses with that.
+    pub fn match_auth_events<E: Event>(
+        &self,
+        found: impl IntoIterator<Item = AuthEventRef<E>>,
+    ) -> Result<AuthEvents<E>, UnknownAuthEvents> {
+        AuthEvents::matching(&self.pdu, found)
+    }
+
+    /// Returns the entries that [`authorize`](Self::authorize) reads, of the state before the event and of the current one.
+    #[must_use]
+    pub fn reads(&self) -> Reads {
+        Selection::of(self.pdu.signed().version(), self.pdu.pdu()).reads()
+    }
+
+    /// Authorizes the event: by the state-independent rules, by the state that its auth events make, by the state before it,
+    /// and by the current state (the event would be soft-failed, which for a request means refused).
+    ///
+    /// `before` is the state before the event, that of its previous events after state resolution.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::NoPrevEvents`]; [`Refusal::Rejected`] with the first rule that refuses; [`Refusal::Host`].
     pub fn authorize<E: Event>(
         self,
-        auth_events: &[AuthEventRef<E>],
+        auth_events: &AuthEvents<E>,
         before: &(impl RoomState + ?Sized),
-    ) -> Result<AuthorizedEvent<'q, 'r, C, S>, Refusal> {
-        let (version, event) = (self.room.version, self.pdu.pdu());
+        current: &(impl RoomState + ?Sized),
+    ) -> Result<AuthorizedEvent<'q, K>, Refusal> {
+        let (version, event) = (self.pdu.signed().version(), self.pdu.pdu());
         if self.prev_events().len() == 0 {
             return Err(Refusal::NoPrevEvents);
         }
-        let refused = |stage| {
-            move |error: AuthorizeError| match error {
-                AuthorizeError::Rejected(rejection) => Refusal::Rejected { stage, rejection },
-                // The type has been checked.
-                AuthorizeError::NotAMemberEvent => Mismatch::EventType.into(),
-            }
+        if !auth_events.are_of(self.event_id()) {
+            return Err(HostError::OtherAuthEvents.into());
+        }
+        let create = match version.rules().create_event_is_room_id {
+            true => current.event(EventType::Create, "")?,
+            false => None,
         };
-        let by_room_id = version.rules().create_event_is_room_id;
-        let create = self.room.state.event(CREATE, "").filter(|_| by_room_id);
-        self.check_by_itself(auth_events, create.as_ref()).map_err(|error| match error {
-            Some(error) => refused(AuthStage::Itself)(error),
-            None => Refusal::UnknownAuthEvents,
-        })?;
+        self.check_by_itself(auth_events, create.as_ref())?;
 
-        let named = auth_events.iter().map(|named| -> &dyn Event { &named.event });
-        let by_auth_events: Vec<&dyn Event> =
-            named.chain(create.as_ref().map(|create| -> &dyn Event { create })).collect();
-        authorize(version, event, &by_auth_events, &NoVerifier).map_err(refused(AuthStage::AuthEvents))?;
-        authorize(version, event, before, &NoVerifier).map_err(refused(AuthStage::StateBefore))?;
-        authorize(version, event, self.room.state, &NoVerifier).map_err(refused(AuthStage::CurrentState))?;
-        Ok(AuthorizedEvent { pdu: self.pdu, room: self.room, change: PhantomData })
+        let by_auth_events = ByAuthEvents::new(auth_events, create.as_ref());
+        let authorize_by = |stage, result| Result::map_err(result, Refusal::authorizing(stage));
+        authorize_by(AuthStage::AuthEvents, authorize(version, event, &by_auth_events, &NoVerifier).map(drop))?;
+        authorize_by(AuthStage::StateBefore, authorize(version, event, before, &NoVerifier).map(drop))?;
+        authorize_by(AuthStage::CurrentState, authorize(version, event, current, &NoVerifier).map(drop))?;
+        Ok(AuthorizedEvent { pdu: self.pdu, answer: self.answer })
     }
 
-    /// The rules about the event itself; no error at all means that `auth_events` are not those that it names.
+    /// Takes the host's own verdict in place of [`authorize`](Self::authorize), for a host whose pipeline authorizes every
+    /// event anyway.
+    ///
+    /// With [`HostVerdict::Allowed`] the host vouches that the event passed all of checks 4 to 6 on receipt of a PDU: by its
+    /// auth events (all of them known, none rejected, those that the selection names), by the state before it, and by the
+    /// current state. <https://spec.matrix.org/v1.19/server-server-api/#checks-performed-on-receipt-of-a-pdu>
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::RejectedByHost`] unless the verdict is `Allowed`.
+    pub fn authorize_by_host(self, verdict: HostVerdict) -> Result<AuthorizedEvent<'q, K>, Refusal> {
+        verdict.allowed()?;
+        Ok(AuthorizedEvent { pdu: self.pdu, answer: self.answer })
+    }
+
+    /// The state-independent rules.
     fn check_by_itself<E: Event>(
         &self,
-        auth_events: &[AuthEventRef<E>],
+        auth_events: &AuthEvents<E>,
         create: Option<&impl Event>,
-    ) -> Result<(), Option<AuthorizeError>> {
-        let given = auth_events.iter().map(|named| named.event.event_id());
-        if !self.auth_events().map(Some).eq(given) {
-            return Err(None);
-        }
+    ) -> Result<(), Refusal> {
+        let types: Vec<Cow<'_, str>> = auth_events.iter().map(|named| named.event.event_type()).collect();
+        let known = auth_events.iter().zip(&types);
         let known: Vec<AuthEvent<'_>> =
-            auth_events.iter().filter_map(|named| auth_event(&named.event, named.status)).collect();
+            known.filter_map(|(named, event_type)| auth_event(&named.event, event_type, named.status)).collect();
         let signed_by: Vec<&str> = self.pdu.signed().signed_by().collect();
-        let create_event = create.and_then(|create| auth_event(create, AuthStatus::Accepted));
+        let create_type = create.map(Event::event_type);
+        let create_event = create
+            .zip(create_type.as_ref())
+            .and_then(|(create, event_type)| auth_event(create, event_type, AuthStatus::Accepted));
         let evidence = Evidence { auth_events: &known, create_event, signed_by: &signed_by };
-        check_state_independent(self.room.version, self.pdu.pdu(), &evidence)?;
+        check_state_independent(self.pdu.signed().version(), self.pdu.pdu(), &evidence)
+            .map_err(Refusal::authorizing(AuthStage::Itself))?;
         Ok(())
     }
 }
 
-fn auth_event(event: &impl Event, status: AuthStatus) -> Option<AuthEvent<'_>> {
-    Some(AuthEvent {
-        event_id: event.event_id()?,
-        event_type: event.event_type(),
-        state_key: event.state_key(),
-        room_id: event.room_id(),
-        status,
-    })
+fn auth_event<'e>(event: &'e impl Event, event_type: &'e str, status: AuthStatus) -> Option<AuthEvent<'e>> {
+    let (state_key, room_id) = (event.state_key(), event.room_id());
+    Some(AuthEvent { event_id: event.event_id()?, event_type, state_key, room_id, status })
 }
 
-/// What the room's policy server says to an event.
-///
-/// A room has one if the `via` of its current `m.room.policy` event is a server with a joined user and the event has a public key;
-/// see [`AuthorizedEvent::policy_server`]. <https://spec.matrix.org/v1.19/server-server-api/#policy-servers>
+/// What a host's own authorization says of an event, where it stands in place of this crate's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum PolicyVerdict {
-    /// The room has no policy server.
-    NotUsed,
-    /// The policy server has signed the event.
-    Signed,
-    /// The policy server has not signed the event.
-    Refused,
+pub enum HostVerdict {
+    /// The event passed checks 4, 5 and 6 on receipt of a PDU.
+    Allowed,
+    /// Check 4 or 5 rejects it: by its auth events, or by the state before it.
+    Rejected(AuthStage),
+    /// Check 6 soft-fails it: by the current state.
+    SoftFailed,
 }
 
-impl<'q, 'r, C: RequestKind, S: RoomState + ?Sized> AuthorizedEvent<'q, 'r, C, S> {
-    /// The event.
+impl HostVerdict {
+    const fn allowed(self) -> Result<(), Refusal> {
+        match self {
+            Self::Allowed => Ok(()),
+            Self::Rejected(stage) => Err(Refusal::RejectedByHost { stage }),
+            Self::SoftFailed => Err(Refusal::RejectedByHost { stage: AuthStage::CurrentState }),
+        }
+    }
+}
+
+/// An event that every rule allows, and the policy server and the host are to decide on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuthorizedEvent<'q, K> {
+    pdu: WholePdu<'q>,
+    answer: Answer<K>,
+}
+
+impl<'q, K: RequestKind> AuthorizedEvent<'q, K> {
+    /// Returns the event. It knows its ID.
     #[must_use]
     pub const fn event(&self) -> &Pdu<'q> {
         self.pdu.pdu()
     }
 
-    /// The server that the room names as its policy server, well-formed or not. Whether it counts as one is for the host to
-    /// say: it does if a user of it is joined.
+    /// Returns the entry of the current state that [`policy_server`](Self::policy_server) reads.
     #[must_use]
-    pub fn policy_server(&self) -> Option<String> {
-        let policy = self.room.state.event("m.room.policy", "")?;
-        let mut via = Field::Missing;
-        let read = read_object(policy.content(), |key, reader| {
-            if key.is("via") { reader.string_field().map(|field| via.put(field)) } else { reader.skip_value() }
-        });
-        match via {
-            Field::Is(via) if read.is_ok() => Some(via.text().into_owned()),
-            _ => None,
-        }
+    pub fn reads_of_policy_server(&self) -> Reads {
+        reads_of_policy_server()
     }
 
-    fn decide(self, policy: PolicyVerdict, decision: Decision) -> Result<Accepted<'q, 'r, S>, Refusal> {
+    /// Returns the server that the room names as its policy server, well-formed or not. Whether it counts as one is for the
+    /// host to say: it does if a user of it is joined.
+    ///
+    /// # Errors
+    ///
+    /// [`NotLookedUp`] if a snapshot lacks an entry.
+    pub fn policy_server(&self, current: &(impl RoomState + ?Sized)) -> Result<Option<String>, NotLookedUp> {
+        policy_server(current)
+    }
+
+    /// Returns the entries of the current state that [`accept`](Self::accept) reads.
+    #[must_use]
+    pub fn reads(&self) -> Reads {
+        Selection::of(self.pdu.signed().version(), self.pdu.pdu()).reads()
+    }
+
+    /// Takes the answer of the policy server and the host's decision. The event is authorized by the current state once more:
+    /// the room may have changed while the policy server was asked. A host that holds its room's lock from here until the
+    /// event is stored accepts nothing that the room forbids by then.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Rejected`], [`Refusal::Policy`], the refusal that the host decided on, [`Refusal::Host`].
+    pub fn accept(
+        self,
+        current: &(impl RoomState + ?Sized),
+        policy: PolicyVerdict,
+        decision: Decision,
+    ) -> Result<Accepted<'q, K>, Refusal> {
+        authorize(self.pdu.signed().version(), self.pdu.pdu(), current, &NoVerifier)
+            .map_err(Refusal::by_current_state)?;
+        self.accept_by_host(HostVerdict::Allowed, policy, decision)
+    }
+
+    /// As [`accept`](Self::accept), with the host's own verdict by the current state in place of this crate's: see
+    /// [`authorize_by_host`](SignatureChecked::authorize_by_host).
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::RejectedByHost`], [`Refusal::Policy`], the refusal that the host decided on.
+    pub fn accept_by_host(
+        self,
+        verdict: HostVerdict,
+        policy: PolicyVerdict,
+        decision: Decision,
+    ) -> Result<Accepted<'q, K>, Refusal> {
+        verdict.allowed()?;
+        policy.admitted()?;
         decision.admitted()?;
-        match policy {
-            PolicyVerdict::NotUsed | PolicyVerdict::Signed => Ok(Accepted::of(self.pdu, self.room)),
-            PolicyVerdict::Refused => Err(Refusal::Policy),
-        }
-    }
-}
-
-impl<'q, 'r, S: RoomState + ?Sized> AuthorizedEvent<'q, 'r, Knock, S> {
-    /// Takes the answer of the policy server and the host's decision.
-    ///
-    /// # Errors
-    ///
-    /// The refusal that they decided on.
-    pub fn accept(self, policy: PolicyVerdict, decision: Decision) -> Result<AcceptedKnock<'q, 'r, S>, Refusal> {
-        self.decide(policy, decision).map(AcceptedKnock::of)
-    }
-}
-
-impl<'q, 'r, S: RoomState + ?Sized> AuthorizedEvent<'q, 'r, Leave, S> {
-    /// Takes the answer of the policy server and the host's decision.
-    ///
-    /// # Errors
-    ///
-    /// The refusal that they decided on.
-    pub fn accept(self, policy: PolicyVerdict, decision: Decision) -> Result<AcceptedLeave<'q, 'r, S>, Refusal> {
-        self.decide(policy, decision).map(AcceptedLeave::of)
+        Ok(Accepted::of(self.pdu, self.answer))
     }
 }

@@ -9,9 +9,8 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::{MAX_DEPTH, Template};
-use crate::event::content::MEMBER;
 use crate::event::content::member::MemberContent;
-use crate::event::{MAX_AUTH_EVENTS, MAX_PREV_EVENTS, Membership, Sha256Hash};
+use crate::event::{EventType, MAX_AUTH_EVENTS, MAX_PREV_EVENTS, Membership, Sha256Hash};
 use crate::id::{RoomId, ServerName, UserId};
 use crate::json::{CanonicalDialect, Field, JsonError, Kind, Reader, Str, canonical, push_string, push_strings};
 use crate::room_version::RoomVersion;
@@ -24,8 +23,9 @@ pub const MAX_TEMPLATE_BYTES: usize = 131_072;
 pub enum Expected<'a> {
     /// A knock on a room whose version is not known: it has to be one of these, which the request has offered.
     Knock(&'a [RoomVersion]),
-    /// A leave, which takes back a knock on a room of this version.
-    Leave(RoomVersion),
+    /// A leave from a room of one of these versions; of the only one, if there is one. It takes back a knock, or declines an
+    /// invite.
+    Leave(&'a [RoomVersion]),
 }
 
 /// Why a template is not taken.
@@ -178,7 +178,7 @@ impl CheckedTemplate {
             ("room_id", event.room_id, room_id.as_str()),
             ("sender", event.sender, user_id.as_str()),
             ("state_key", event.state_key, user_id.as_str()),
-            ("type", event.event_type, MEMBER),
+            ("type", event.event_type, EventType::Member.as_str()),
         ] {
             if !required(property, value)?.is(expected) {
                 return Err(BadTemplate::Other(property));
@@ -269,10 +269,18 @@ impl Expected<'_> {
                 }
                 Ok((version, Membership::Knock))
             }
-            Self::Leave(remembered) => match named {
-                Some(named) if !named.is(remembered.as_str()) => Err(BadTemplate::RoomVersion),
-                _ => Ok((remembered, Membership::Leave)),
-            },
+            Self::Leave(possible) => {
+                let version = match (named, possible) {
+                    (None, [only]) => *only,
+                    (None, _) => return Err(BadTemplate::Missing("room_version")),
+                    (Some(named), _) => possible
+                        .iter()
+                        .copied()
+                        .find(|version| named.is(version.as_str()))
+                        .ok_or(BadTemplate::RoomVersion)?,
+                };
+                Ok((version, Membership::Leave))
+            }
         }
     }
 }

@@ -6,8 +6,6 @@ use super::Malformed;
 use crate::id::UserId;
 use crate::json::{Field, Kind, Reader, Str, read_object};
 
-pub(crate) const CREATE: &str = "m.room.create";
-
 /// Whether servers other than the creator's may take part.
 ///
 /// Only the boolean `false` says no: the specification says nothing of other kinds, and a room that some servers take

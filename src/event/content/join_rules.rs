@@ -4,8 +4,6 @@ use super::Malformed;
 use crate::json::{Field, Str, read_object};
 use crate::room_version::RoomVersionRules;
 
-pub(crate) const JOIN_RULES: &str = "m.room.join_rules";
-
 /// How people come into a room, as far as its version knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum JoinRule {

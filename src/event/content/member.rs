@@ -7,8 +7,6 @@ use serde::{Deserialize, Serialize};
 use super::Malformed;
 use crate::json::{Field, JsonError, Reader, Str, read_object, read_object_field};
 
-pub(crate) const MEMBER: &str = "m.room.member";
-
 /// How a user stands to a room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -10,8 +10,6 @@ use super::Malformed;
 use crate::json::{Field, JsonError, Kind, Number, Reader, Str, read_object, read_object_field};
 use crate::room_version::RoomVersionRules;
 
-pub(crate) const POWER_LEVELS: &str = "m.room.power_levels";
-
 /// The levels of a room that hold for everybody.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct NamedLevels {

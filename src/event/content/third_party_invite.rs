@@ -9,8 +9,6 @@ use crate::json::{
 };
 use crate::unpadded_base64;
 
-pub(crate) const THIRD_PARTY_INVITE: &str = "m.room.third_party_invite";
-
 /// The most signatures that are tried before an invite is refused.
 ///
 /// DEVIATION: the specification sets no bound, and an event has room for some 700 signatures and the other for as many
@@ -58,7 +56,7 @@ impl<'a> Signed<'a> {
         &self,
         third_party_invite: &impl Event,
         dialect: CanonicalDialect,
-        verifier: &impl Verify,
+        verifier: &(impl Verify + ?Sized),
     ) -> bool {
         let Field::Is(signatures) = self.signatures else { return false };
         // All of it has to be canonical, also what is not signed: since v6 no event has anything else.

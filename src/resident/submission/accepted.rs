@@ -1,144 +1,132 @@
 //! What stands at the end: an event that every check let pass, and what the host owes for it.
 
-use std::marker::PhantomData;
-
-use super::{Knock, Leave};
-use crate::event::content::CREATE;
-use crate::event::{Event, Pdu, WholePdu};
-use crate::resident::ResidentRoom;
-use crate::state::RoomState;
+use super::super::{HostError, Knock, Refusal, RequestKind};
+use super::Answer;
+use crate::event::{Event, EventType, Pdu, WholePdu};
+use crate::state::{NotLookedUp, Reads, RoomState};
 use crate::stripped_state;
 
-#[derive(Debug)]
-pub(super) struct Accepted<'q, 'r, S: ?Sized> {
-    pdu: WholePdu<'q>,
-    room: ResidentRoom<'r, S>,
-}
-
-impl<'q, 'r, S: ?Sized> Accepted<'q, 'r, S> {
-    pub(super) const fn of(pdu: WholePdu<'q>, room: ResidentRoom<'r, S>) -> Self {
-        Self { pdu, room }
-    }
-}
-
-/// A knock that every check let pass. The host owes, in this order:
+/// An event that every check let pass. The host owes, in this order:
 ///
 /// 1. to store the event, and make it part of the room;
 /// 2. to send it to every server with a joined user. The knocker's server is not one of them for its knock;
 /// 3. to answer with [`to_response`](Self::to_response).
-#[derive(Debug)]
-pub struct AcceptedKnock<'q, 'r, S: ?Sized>(Accepted<'q, 'r, S>);
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Accepted<'q, K> {
+    pdu: WholePdu<'q>,
+    answer: Answer<K>,
+}
 
-/// A leave that every check let pass. The host owes, in this order:
-///
-/// 1. to store the event, and make it part of the room;
-/// 2. to send it to every server with a joined user;
-/// 3. to answer with [`to_response`](Self::to_response).
-#[derive(Debug)]
-pub struct AcceptedLeave<'q, 'r, S: ?Sized>(Accepted<'q, 'r, S>);
-
-/// The create event of the room has no text that could be sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
-#[error("the create event of the room has no text that could be sent")]
-pub struct NoCreateEvent;
-
-impl<'q, 'r, S: RoomState + ?Sized> AcceptedKnock<'q, 'r, S> {
-    pub(super) const fn of(accepted: Accepted<'q, 'r, S>) -> Self {
-        Self(accepted)
+impl<'q, K: RequestKind> Accepted<'q, K> {
+    pub(super) const fn of(pdu: WholePdu<'q>, answer: Answer<K>) -> Self {
+        Self { pdu, answer }
     }
 
-    /// The event. It knows its ID.
+    /// Returns the event. It knows its ID.
     #[must_use]
     pub const fn event(&self) -> &Pdu<'q> {
-        self.0.pdu.pdu()
+        self.pdu.pdu()
     }
 
-    /// The proof that the event is whole.
+    /// Returns the proof that the event is whole.
     #[must_use]
     pub const fn pdu(&self) -> &WholePdu<'q> {
-        &self.0.pdu
+        &self.pdu
     }
 
-    /// The body of the answer: the `knock_room_state`, whole events, the create event first. `text` gives the text of an event of
-    /// the state as it goes between servers ([`Pdu::to_federation`]); an event without one is left out.
+    /// Returns the entries of the current state that [`to_response`](Self::to_response) reads; none for a leave.
+    #[must_use]
+    pub fn reads(&self) -> Reads {
+        self.answer.reads()
+    }
+
+    /// Returns the events that the answer to a knock shows, the create event first; none for a leave.
     ///
     /// # Errors
     ///
-    /// [`NoCreateEvent`]: `text` gave none for it.
-    pub fn to_response(&self, text: impl FnMut(&S::Event<'r>) -> Option<String>) -> Result<String, NoCreateEvent> {
-        knock_room_state(self.0.room.state, text)
-    }
-}
-
-impl<'q, 'r, S: RoomState + ?Sized> AcceptedLeave<'q, 'r, S> {
-    pub(super) const fn of(accepted: Accepted<'q, 'r, S>) -> Self {
-        Self(accepted)
+    /// [`NotLookedUp`] if a snapshot lacks an entry of [`reads`](Self::reads).
+    pub fn room_state<'s, S: RoomState + ?Sized>(&self, state: &'s S) -> Result<Vec<S::Event<'s>>, NotLookedUp> {
+        self.answer.room_state(state)
     }
 
-    /// The event. It knows its ID.
-    #[must_use]
-    pub const fn event(&self) -> &Pdu<'q> {
-        self.0.pdu.pdu()
-    }
-
-    /// The proof that the event is whole.
-    #[must_use]
-    pub const fn pdu(&self) -> &WholePdu<'q> {
-        &self.0.pdu
-    }
-
-    /// The body of the answer of `v2`. (Under the deprecated `v1` it stands in a list behind the status: `[200,{}]`.)
-    #[must_use]
-    pub const fn to_response(&self) -> &'static str {
-        LEFT
+    /// Returns the body of the answer: of a knock the `knock_room_state`, whole events, the create event first; of a leave an
+    /// empty object. (Under the deprecated `/v1/send_leave` it stands in a list behind the status.)
+    ///
+    /// `text` returns the text of an event of the state as it goes between servers ([`Pdu::to_federation`]); an event without
+    /// one is left out.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Host`] if `text` returns none for the create event, or a snapshot lacks an entry.
+    pub fn to_response<'s, S: RoomState + ?Sized>(
+        &self,
+        state: &'s S,
+        text: impl FnMut(&S::Event<'s>) -> Option<String>,
+    ) -> Result<String, Refusal> {
+        self.answer.to_response(state, text)
     }
 }
 
 /// An event that came a second time.
-#[derive(Debug)]
-pub struct Repeated<'r, C, S: ?Sized> {
-    room: ResidentRoom<'r, S>,
-    change: PhantomData<C>,
-}
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Repeated<K>(Answer<K>);
 
-impl<'r, C, S: ?Sized> Repeated<'r, C, S> {
-    pub(super) const fn of(room: ResidentRoom<'r, S>) -> Self {
-        Self { room, change: PhantomData }
+impl<K: RequestKind> Repeated<K> {
+    pub(super) const fn of(answer: Answer<K>) -> Self {
+        Self(answer)
     }
-}
 
-impl<'r, S: RoomState + ?Sized> Repeated<'r, Knock, S> {
-    /// The body of the answer, as [`AcceptedKnock::to_response`].
+    /// As [`Accepted::reads`].
+    #[must_use]
+    pub fn reads(&self) -> Reads {
+        self.0.reads()
+    }
+
+    /// As [`Accepted::to_response`].
     ///
     /// # Errors
     ///
-    /// [`NoCreateEvent`]: `text` gave none for it.
-    pub fn to_response(&self, text: impl FnMut(&S::Event<'r>) -> Option<String>) -> Result<String, NoCreateEvent> {
-        knock_room_state(self.room.state, text)
+    /// As [`Accepted::to_response`].
+    pub fn to_response<'s, S: RoomState + ?Sized>(
+        &self,
+        state: &'s S,
+        text: impl FnMut(&S::Event<'s>) -> Option<String>,
+    ) -> Result<String, Refusal> {
+        self.0.to_response(state, text)
     }
 }
 
-impl<S: RoomState + ?Sized> Repeated<'_, Leave, S> {
-    /// The body of the answer, as [`AcceptedLeave::to_response`].
-    #[must_use]
-    pub const fn to_response(&self) -> &'static str {
-        LEFT
+impl<K: RequestKind> Answer<K> {
+    fn shows_state(self) -> bool {
+        K::SEND == Knock::SEND
     }
-}
 
-const LEFT: &str = "{}";
+    fn reads(self) -> Reads {
+        if self.shows_state() { stripped_state::reads() } else { Reads::default() }
+    }
 
-fn knock_room_state<'r, S: RoomState + ?Sized>(
-    state: &'r S,
-    mut text: impl FnMut(&S::Event<'r>) -> Option<String>,
-) -> Result<String, NoCreateEvent> {
-    let mut events = Vec::new();
-    for event in stripped_state::events(state) {
-        match text(&event) {
-            Some(text) => events.push(text),
-            None if event.event_type() == CREATE => return Err(NoCreateEvent),
-            None => {}
+    fn room_state<'s, S: RoomState + ?Sized>(self, state: &'s S) -> Result<Vec<S::Event<'s>>, NotLookedUp> {
+        if self.shows_state() { stripped_state::events(state).collect() } else { Ok(Vec::new()) }
+    }
+
+    fn to_response<'s, S: RoomState + ?Sized>(
+        self,
+        state: &'s S,
+        mut text: impl FnMut(&S::Event<'s>) -> Option<String>,
+    ) -> Result<String, Refusal> {
+        if !self.shows_state() {
+            return Ok(if self.in_list { "[200,{}]" } else { "{}" }.to_owned());
         }
+        let mut has_create_event = false;
+        let mut events = Vec::new();
+        for event in self.room_state(state)? {
+            let text = text(&event);
+            has_create_event |= text.is_some() && event.is_type(EventType::Create);
+            events.extend(text);
+        }
+        if !has_create_event {
+            return Err(HostError::NoCreateEvent.into());
+        }
+        Ok(format!(r#"{{"knock_room_state":[{}]}}"#, events.join(",")))
     }
-    Ok(format!(r#"{{"knock_room_state":[{}]}}"#, events.join(",")))
 }

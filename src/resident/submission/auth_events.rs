@@ -1,0 +1,90 @@
+//! The events that an event names as those that allow it.
+
+use crate::auth::AuthStatus;
+use crate::event::{Event, EventType, WholePdu};
+use crate::state::{NotLookedUp, RoomState};
+
+/// An event that another one names in its `auth_events`, as the host has it. It knows its ID.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AuthEventRef<E> {
+    /// The event.
+    pub event: E,
+    /// How it came in.
+    pub status: AuthStatus,
+}
+
+/// All auth events of an event. Made by [`match_auth_events`](super::SignatureChecked::match_auth_events).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuthEvents<E> {
+    /// The ID of the event that names them.
+    of: String,
+    /// What the host has found.
+    found: Vec<AuthEventRef<E>>,
+    /// Which of them the event names, in its order. One that it names twice stands here twice.
+    named: Vec<usize>,
+}
+
+/// The host has not found these auth events.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("unknown auth events: {}", .ids.join(", "))]
+pub struct UnknownAuthEvents {
+    ids: Vec<String>,
+}
+
+impl UnknownAuthEvents {
+    /// Returns the IDs of the missing events, in the order in which the event names them.
+    pub fn ids(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.ids.iter().map(String::as_str)
+    }
+}
+
+impl<E: Event> AuthEvents<E> {
+    pub(super) fn matching(
+        pdu: &WholePdu<'_>,
+        found: impl IntoIterator<Item = AuthEventRef<E>>,
+    ) -> Result<Self, UnknownAuthEvents> {
+        let found: Vec<AuthEventRef<E>> = found.into_iter().collect();
+        let mut named = Vec::new();
+        let mut ids = Vec::new();
+        for id in pdu.signed().formatted().auth_events() {
+            match found.iter().position(|found| found.event.event_id() == Some(id)) {
+                Some(position) => named.push(position),
+                None => ids.push(id.to_owned()),
+            }
+        }
+        match ids.is_empty() {
+            true => Ok(Self { of: pdu.event_id().to_owned(), found, named }),
+            false => Err(UnknownAuthEvents { ids }),
+        }
+    }
+
+    pub(super) fn are_of(&self, event_id: &str) -> bool {
+        self.of == event_id
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &AuthEventRef<E>> {
+        self.named.iter().filter_map(|position| self.found.get(*position))
+    }
+}
+
+/// The state that auth events make; since v12 with the create event, which the room ID names.
+pub(super) struct ByAuthEvents<'a>(Vec<&'a dyn Event>);
+
+impl<'a> ByAuthEvents<'a> {
+    pub(super) fn new<E: Event>(auth_events: &'a AuthEvents<E>, create: Option<&'a impl Event>) -> Self {
+        let named = auth_events.iter().map(|named| -> &dyn Event { &named.event });
+        Self(named.chain(create.map(|create| -> &dyn Event { create })).collect())
+    }
+}
+
+impl RoomState for ByAuthEvents<'_> {
+    type Event<'s>
+        = &'s dyn Event
+    where
+        Self: 's;
+
+    fn event(&self, event_type: EventType<'_>, state_key: &str) -> Result<Option<&dyn Event>, NotLookedUp> {
+        let found = self.0.iter().find(|event| event.state_key() == Some(state_key) && event.is_type(event_type));
+        Ok(found.copied())
+    }
+}
