@@ -8,7 +8,9 @@ use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
-use crate::json::push_string;
+use serde::{Deserialize, Serialize, Serializer};
+
+use crate::json::{JsonText, push_string};
 
 pub(crate) use body::ErrorBody;
 
@@ -22,7 +24,9 @@ pub(crate) use body::ErrorBody;
 /// assert_eq!("M_NOT_JSON".parse(), Ok(Errcode::NotJson));
 /// assert_eq!((Errcode::NotJson.as_str(), Errcode::NotJson.status()), ("M_NOT_JSON", 400));
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "&'static str", try_from = "String")]
+#[non_exhaustive]
 pub enum Errcode {
     /// `M_BAD_JSON`: JSON, but not what is asked for here.
     BadJson,
@@ -126,7 +130,47 @@ impl FromStr for Errcode {
     }
 }
 
-/// An answer that says what is wrong. `Display` is its body, as canonical JSON.
+impl From<Errcode> for &'static str {
+    fn from(errcode: Errcode) -> Self {
+        errcode.as_str()
+    }
+}
+
+impl AsRef<str> for Errcode {
+    fn as_ref(&self) -> &str {
+        self.as_str()
+    }
+}
+
+impl PartialEq<str> for Errcode {
+    fn eq(&self, other: &str) -> bool {
+        self.as_str() == other
+    }
+}
+
+impl PartialEq<&str> for Errcode {
+    fn eq(&self, other: &&str) -> bool {
+        self.as_str() == *other
+    }
+}
+
+impl TryFrom<&str> for Errcode {
+    type Error = UnknownErrcode;
+
+    fn try_from(text: &str) -> Result<Self, UnknownErrcode> {
+        text.parse()
+    }
+}
+
+impl TryFrom<String> for Errcode {
+    type Error = UnknownErrcode;
+
+    fn try_from(text: String) -> Result<Self, UnknownErrcode> {
+        text.parse()
+    }
+}
+
+/// An answer that says what is wrong. `Display` writes its body as canonical JSON; with serde it is that object.
 ///
 /// # Examples
 ///
@@ -215,6 +259,24 @@ impl ErrorResponse {
         Self { retry_after_ms, ..Self::new(Errcode::LimitExceeded, "Too many requests") }
     }
 
+    /// Returns the text for people.
+    #[must_use]
+    pub const fn error(&self) -> &'static str {
+        self.error
+    }
+
+    /// Returns the `room_version` of an `M_INCOMPATIBLE_ROOM_VERSION`.
+    #[must_use]
+    pub fn room_version(&self) -> Option<&str> {
+        self.room_version.as_deref()
+    }
+
+    /// Returns how long to wait before the next request, in milliseconds.
+    #[must_use]
+    pub const fn retry_after_ms(&self) -> Option<u64> {
+        self.retry_after_ms
+    }
+
     /// The HTTP status.
     #[must_use]
     pub const fn status(&self) -> u16 {
@@ -247,6 +309,30 @@ impl fmt::Display for ErrorResponse {
         }
         out.push('}');
         f.write_str(&out)
+    }
+}
+
+/// Status, `Content-Type`, `Retry-After` and body.
+#[cfg(feature = "http")]
+impl From<ErrorResponse> for http::Response<String> {
+    fn from(error: ErrorResponse) -> Self {
+        use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+
+        let mut response = Self::new(error.to_string());
+        // Every status in here is one.
+        *response.status_mut() = http::StatusCode::from_u16(error.status).unwrap_or_default();
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if let Some(seconds) = error.retry_after() {
+            response.headers_mut().insert(RETRY_AFTER, seconds.into());
+        }
+        response
+    }
+}
+
+/// Its body.
+impl Serialize for ErrorResponse {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        JsonText(&self.to_string()).serialize(serializer)
     }
 }
 

@@ -16,7 +16,7 @@ use std::borrow::Cow;
 use std::rc::Rc;
 use std::sync::Arc;
 
-pub use content::{Malformed, MemberFacts, Membership};
+pub use content::{Malformed, MemberFacts, Membership, UnknownMembership};
 pub use event_type::{EventType, OtherEventType};
 pub use format::{FormatError, FormattedPdu, MAX_AUTH_EVENTS, MAX_EVENT_BYTES, MAX_PREV_EVENTS};
 pub use hash::{Sha256Hash, content_hash, event_id, reference_hash, room_id_of_create, without_event_id};

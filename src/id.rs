@@ -22,6 +22,7 @@ pub const MAX_ID_BYTES: usize = 255;
 
 /// A text that is not the identifier it has to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
 pub enum IdError {
     /// It does not begin with the sigil of its kind.
     #[error("does not begin with `{0}`")]

@@ -13,6 +13,7 @@ mod field;
 mod filter;
 mod reader;
 mod string;
+mod value;
 
 pub(crate) use canonical::{Canonical, canonical_part, canonicalize, push_string, push_strings};
 pub use canonical::{CanonicalDialect, canonical};
@@ -20,6 +21,7 @@ pub(crate) use field::{Field, read_object, read_object_field};
 pub(crate) use filter::{Everything, Filter, Member, Without};
 pub(crate) use reader::{Kind, Number, Reader};
 pub(crate) use string::Str;
+pub(crate) use value::{Captured, JsonText};
 
 /// How deep objects and arrays may stand in each other: 128 levels.
 pub const MAX_DEPTH: u32 = 128;
@@ -52,6 +54,7 @@ impl JsonError {
 
 /// The kinds of [`JsonError`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
 pub enum JsonErrorKind {
     /// The text ends within a value.
     #[error("unexpected end of JSON")]

@@ -90,7 +90,7 @@ pub struct Knocking {
 #[serde(rename_all = "snake_case")]
 enum Arriving {
     Unverified(ReceivedRoomState),
-    Verified(Vec<StrippedEvent>),
+    Verified(#[serde(with = "stored::texts")] Vec<StrippedEvent>),
 }
 
 impl Knocking {

@@ -62,6 +62,8 @@ pub mod knocking;
 pub mod machine;
 pub mod membership_change;
 pub mod pending;
+#[cfg(feature = "serde_json")]
+mod raw_value;
 pub mod resident;
 pub mod room_version;
 pub mod state;

@@ -162,6 +162,7 @@ impl fmt::Display for Change {
 
 /// Two events of which no change can be named.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
 pub enum NotAChange {
     /// One of them is not of type `m.room.member`, or has no state key.
     #[error("not an `m.room.member` event with a `state_key`")]

@@ -37,11 +37,11 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::event::{Event, EventType, Pdu, PduError};
 use crate::id::UserId;
-use crate::json::{CanonicalDialect, Reader, Str, canonical, push_string};
+use crate::json::{CanonicalDialect, Captured, JsonText, Reader, Str, canonical, push_string};
 use crate::state::{NotLookedUp, Reads, RoomState};
 
 /// The types of the events that tell what a room is, each with an empty state key, in the order in which they are given.
@@ -145,9 +145,9 @@ pub fn for_client<S: RoomState + ?Sized>(state: &S, user: UserId<'_>) -> Result<
 
 /// An event as a client is shown it: `type`, `state_key`, `sender`, `content`, and nothing else.
 ///
-/// `Display` writes it as JSON, the keys in the order of canonical JSON; serde stores that text.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+/// `Display` writes it as JSON, the keys in the order of canonical JSON. With serde it is that object. Converted into a
+/// `String` and back it is the same to the byte.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct StrippedEvent {
     text: String,
     /// Where in the text the values end.
@@ -255,8 +255,23 @@ impl TryFrom<String> for StrippedEvent {
     }
 }
 
+impl Serialize for StrippedEvent {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        JsonText(&self.text).serialize(serializer)
+    }
+}
+
+/// Of any state event, from a format that describes itself; what is not shown falls away.
+impl<'de> Deserialize<'de> for StrippedEvent {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let Captured(text) = Captured::deserialize(deserializer)?;
+        Self::try_from(text).map_err(de::Error::custom)
+    }
+}
+
 /// A text that is no stripped event.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum NotStripped {
     /// It is no event.
     #[error(transparent)]

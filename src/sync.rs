@@ -33,12 +33,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use serde::{Serialize, Serializer};
+
 use crate::event::content::join_rules::{JoinRule, join_rule};
 use crate::event::{Event, EventType, Membership, Pdu};
 use crate::id::{EventId, UserId};
 use crate::json::{
-    CanonicalDialect, Field, JsonError, Kind, Reader, Without, canonical, canonical_part, push_string, read_object,
-    read_object_field,
+    CanonicalDialect, Field, JsonError, JsonText, Kind, Reader, canonical, push_string, read_object, read_object_field,
 };
 use crate::room_version::RoomVersion;
 use crate::state::{NotLookedUp, RoomState};
@@ -120,6 +121,7 @@ fn lets_knock(version: RoomVersion, join_rules: &str) -> bool {
 
 /// The name under which the member event stands beside the `knock_state`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub enum MemberEventKey {
     /// `state`: since [MSC4319](https://github.com/matrix-org/matrix-spec-proposals/pull/4319) is in the specification, which as of v1.19 it
     /// is not.
@@ -167,12 +169,20 @@ impl KnockedRoom {
         Self { state, member_event: None }
     }
 
-    /// Adds the user's own member event, whole, beside the stripped state, where clients ask for it: with its ID, its time, and
-    /// without the room ID, as events stand in `/sync`. An event that is no JSON object with a time is not added.
+    /// Adds the user's own member event, whole, beside the stripped state, where clients ask for it: with its ID and its
+    /// `origin_server_ts` (milliseconds since the Unix epoch), and without the room ID, as events stand in `/sync`.
+    ///
+    /// An event without a state key, or whose content is not a JSON object, is not added.
     #[must_use]
-    pub fn with_member_event(self, key: MemberEventKey, event_id: EventId<'_>, event: &Pdu<'_>) -> Self {
-        let member_event = client_event(event_id, event).map(|text| (key, text)).or(self.member_event);
-        Self { member_event, ..self }
+    pub fn with_member_event(
+        self,
+        key: MemberEventKey,
+        event_id: EventId<'_>,
+        event: &impl Event,
+        origin_server_ts: u64,
+    ) -> Self {
+        let member_event = client_event(event_id, event, origin_server_ts).map(|text| (key, text));
+        Self { member_event: member_event.or(self.member_event), ..self }
     }
 
     /// What is shown, in its order.
@@ -217,35 +227,30 @@ impl fmt::Display for KnockedRoom {
     }
 }
 
+impl Serialize for KnockedRoom {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        JsonText(&self.to_string()).serialize(serializer)
+    }
+}
+
 /// An event as `/sync` has it: content, ID, time, sender, state key, type.
-fn client_event(event_id: EventId<'_>, event: &Pdu<'_>) -> Option<String> {
-    let omitted = [
-        "auth_events",
-        "depth",
-        "event_id",
-        "hashes",
-        "origin",
-        "prev_events",
-        "prev_state",
-        "room_id",
-        "signatures",
-        "unsigned",
-    ];
-    let text = canonical_part(event.text(), CanonicalDialect::Lenient, Without(&omitted)).ok()?;
-    let mut out = String::from(r#"{"event_id":"#);
+fn client_event(event_id: EventId<'_>, event: &impl Event, origin_server_ts: u64) -> Option<String> {
+    let content = canonical(event.content(), CanonicalDialect::Lenient).ok().filter(|text| text.starts_with('{'))?;
+    let mut out = format!(r#"{{"content":{content},"event_id":"#);
     push_string(&mut out, event_id.as_str());
-    out.push(',');
-    out.push_str(text.strip_prefix('{')?);
-    let mut has_time = false;
-    let read = read_object(&text, |key, reader| {
-        has_time |= key.is("origin_server_ts") && reader.kind()? == Kind::Number;
-        reader.skip_value()
-    });
-    read.and_then(|()| canonical(&out, CanonicalDialect::Lenient)).ok().filter(|_| has_time)
+    out.push_str(&format!(r#","origin_server_ts":{origin_server_ts},"sender":"#));
+    push_string(&mut out, event.sender());
+    out.push_str(r#","state_key":"#);
+    push_string(&mut out, event.state_key()?);
+    out.push_str(r#","type":"#);
+    push_string(&mut out, &event.event_type());
+    out.push('}');
+    Some(out)
 }
 
 /// A `knock` section that is no object of objects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum SectionError {
     /// It is no JSON, or has a room twice.
     #[error(transparent)]

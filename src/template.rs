@@ -9,11 +9,13 @@ mod received;
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
+use serde::{Serialize, Serializer};
+
 pub use self::received::{BadTemplate, CheckedTemplate, Details, Expected, MAX_TEMPLATE_BYTES};
 use crate::auth::{AuthorizeError, Rejection, Selection, authorize_proposal};
 use crate::event::{Event, EventType, Membership, Proposal};
 use crate::id::{EventId, RoomId, UserId};
-use crate::json::{push_string, push_strings};
+use crate::json::{JsonText, push_string, push_strings};
 use crate::room_version::{EventIdFormat, RoomVersion};
 use crate::state::{NotLookedUp, Reads, RoomState};
 
@@ -191,6 +193,13 @@ impl Template {
         }
         out.push_str(r#","type":"m.room.member"}"#);
         out
+    }
+}
+
+/// The body of the answer.
+impl Serialize for Template {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        JsonText(&self.to_response()).serialize(serializer)
     }
 }
 

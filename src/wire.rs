@@ -82,3 +82,50 @@ impl<'a> HttpResponse<'a> {
         Self { status, retry_after: None, body }
     }
 }
+
+#[cfg(feature = "http")]
+mod http {
+    //! To and from the types of the crate `http`. Feature `http`.
+
+    use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+    use http::{Request, Response};
+
+    use super::{BuiltRequest, HttpRequest, HttpResponse};
+
+    const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+    impl<'a, B: AsRef<[u8]>> From<&'a Request<B>> for HttpRequest<'a> {
+        fn from(request: &'a Request<B>) -> Self {
+            Self {
+                method: request.method().as_str(),
+                path: request.uri().path(),
+                query: request.uri().query().unwrap_or_default(),
+                body: request.body().as_ref(),
+            }
+        }
+    }
+
+    /// With path and query for a URI: scheme and authority are the host's.
+    impl TryFrom<BuiltRequest> for Request<String> {
+        type Error = http::Error;
+
+        fn try_from(request: BuiltRequest) -> Result<Self, http::Error> {
+            let builder = Request::builder().method(request.method).uri(request.path_and_query());
+            match request.body {
+                Some(body) => builder.header(CONTENT_TYPE, JSON).body(body),
+                None => builder.body(String::new()),
+            }
+        }
+    }
+
+    /// A body that is not UTF-8 is an empty text.
+    impl<'a, B: AsRef<[u8]>> From<&'a Response<B>> for HttpResponse<'a> {
+        fn from(response: &'a Response<B>) -> Self {
+            Self {
+                status: response.status().as_u16(),
+                retry_after: response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()),
+                body: std::str::from_utf8(response.body().as_ref()).unwrap_or_default(),
+            }
+        }
+    }
+}

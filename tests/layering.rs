@@ -13,7 +13,7 @@ const FLOORS: [(u32, &[&str]); 7] = [
     (4, &["client", "membership_change", "state"]),
     (5, &["auth", "stripped_state"]),
     (6, &["machine", "pending", "sync", "template"]),
-    (7, &["knocking", "resident"]),
+    (7, &["knocking", "raw_value", "resident"]),
 ];
 
 fn floor(module: &str) -> u32 {

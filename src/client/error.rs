@@ -7,6 +7,7 @@ use crate::json::{JsonError, JsonErrorKind};
 
 /// What is wrong with a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
 pub enum RequestError {
     /// The path is not that of a knock.
     #[error("the path is not that of a knock")]

@@ -1,7 +1,10 @@
 //! The request.
 
+use serde::{Serialize, Serializer};
+
 use super::{RequestError, body};
 use crate::id::{IdError, MAX_ID_BYTES, OwnedRoomIdOrAlias, OwnedServerName, RoomId, RoomIdOrAlias, ServerName};
+use crate::json::JsonText;
 use crate::uri::{decoded, decoded_in_query, encoded};
 use crate::wire::{BuiltRequest, HttpRequest};
 
@@ -126,6 +129,13 @@ impl KnockRequest {
     #[must_use]
     pub fn reason(&self) -> Option<&str> {
         self.reason.as_deref()
+    }
+}
+
+/// Its body.
+impl Serialize for KnockRequest {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        JsonText(&body::of_reason(self.reason())).serialize(serializer)
     }
 }
 

@@ -2,9 +2,11 @@
 
 use std::fmt;
 
+use serde::{Serialize, Serializer};
+
 use crate::error::{Errcode, ErrorBody, ErrorResponse};
 use crate::id::{OwnedRoomId, RoomId};
-use crate::json::{Field, JsonError, Kind, Reader, Str, push_string};
+use crate::json::{Field, JsonError, JsonText, Kind, Reader, Str, push_string};
 use crate::wire::HttpResponse;
 
 /// The answer to a knock that was made. `Display` is its body; its status is 200.
@@ -68,6 +70,13 @@ impl fmt::Display for KnockResponse {
     }
 }
 
+/// Its body.
+impl Serialize for KnockResponse {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        JsonText(&self.to_string()).serialize(serializer)
+    }
+}
+
 fn room_id_of(body: &str) -> Result<Field<Str<'_>>, JsonError> {
     let mut reader = Reader::new(body);
     if reader.kind()? != Kind::Object {
@@ -100,6 +109,7 @@ fn room_id_of(body: &str) -> Result<Field<Str<'_>>, JsonError> {
 /// assert_eq!(response.to_string(), body);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
 pub enum KnockRefusal {
     /// The rules of the room do not allow it, the user's own membership does not, or this server has something against it.
     #[error("not allowed")]
@@ -165,6 +175,7 @@ pub struct KnockError {
 
 /// The kinds of [`KnockError`]: by the code, where it says enough, else by the status.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
 pub enum KnockErrorKind {
     /// `M_INCOMPATIBLE_ROOM_VERSION`: the server does not have the version of the room.
     #[error("the server does not have the version of the room")]

@@ -6,11 +6,12 @@ pub(crate) mod member;
 pub(crate) mod power_levels;
 pub(crate) mod third_party_invite;
 
-pub use member::{MemberFacts, Membership};
+pub use member::{MemberFacts, Membership, UnknownMembership};
 
 /// The content that a rule could not make sense of where it needed to: it is no JSON object, or the property that the
 /// rule asks for is of the wrong kind or stands twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
 pub enum Malformed {
     /// The content of the create event of the room.
     #[error("the content of the `m.room.create` event is malformed")]

@@ -24,6 +24,7 @@ pub const MAX_PREV_EVENTS: usize = 20;
 
 /// Why an event is not in the format of its room version.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum FormatError {
     /// It is not even an event in outline, or has no canonical form in this version.
     #[error(transparent)]

@@ -133,6 +133,7 @@ pub struct ServerKeys {
 
 /// Why a key document is not taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum ServerKeysError {
     /// It is longer than [`MAX_KEY_DOCUMENT_BYTES`].
     #[error("key document of {bytes} bytes, more than {MAX_KEY_DOCUMENT_BYTES}")]

@@ -17,6 +17,7 @@ pub const MAX_EVENT_TEXT_BYTES: usize = 6 * 65_536;
 
 /// A JSON text that is not even the outline of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum PduError {
     /// The text is longer than [`MAX_EVENT_TEXT_BYTES`].
     #[error("event text of {bytes} bytes, more than {MAX_EVENT_TEXT_BYTES}")]

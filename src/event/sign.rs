@@ -4,6 +4,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Serialize, Serializer};
+
 use super::PduError;
 use super::hash::{Sha256Hash, content_hash, event_id, event_id_of};
 use super::pdu::{Pdu, id_in_body};
@@ -11,7 +13,7 @@ use super::redaction::essential;
 use super::signature::Sign;
 use crate::id::ServerName;
 use crate::json::{
-    CanonicalDialect, Field, JsonError, Kind, Reader, Without, canonical, canonical_part, push_string,
+    CanonicalDialect, Field, JsonError, JsonText, Kind, Reader, Without, canonical, canonical_part, push_string,
     read_object_field,
 };
 use crate::room_version::{EventIdFormat, RoomVersion};
@@ -59,8 +61,16 @@ impl SignedEvent {
     }
 }
 
+/// The event itself.
+impl Serialize for SignedEvent {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        JsonText(&self.text).serialize(serializer)
+    }
+}
+
 /// Why an event is not signed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum SignError {
     /// It is no event, or has no canonical form.
     #[error(transparent)]

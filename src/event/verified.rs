@@ -24,6 +24,7 @@ use crate::room_version::{EventIdFormat, RoomVersion};
 
 /// Why the signatures of an event do not make it an event of those who must have signed it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum SignatureError {
     /// There is no canonical form to sign.
     #[error(transparent)]

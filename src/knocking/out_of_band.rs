@@ -78,6 +78,7 @@ pub enum Msc4233Denial {
 
 /// Why an event is not the answer to a knock, or not one to believe.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum NoAnswer {
     /// The event was checked by the rules of another room version than the knock's.
     #[error("the event was checked by room version {found}, not by that of the knock")]

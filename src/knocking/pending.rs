@@ -29,6 +29,7 @@ struct Stored {
     server: OwnedServerName,
     #[serde(flatten)]
     event: StoredEvent,
+    #[serde(with = "super::stored::texts")]
     shown: Vec<StrippedEvent>,
 }
 

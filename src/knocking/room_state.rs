@@ -29,6 +29,7 @@ const MAX_KEYS_PER_ENTRY: usize = 8;
 
 /// Why an entry is not shown.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum Dropped {
     /// It is beyond the first [`MAX_ENTRIES`].
     #[error("beyond the first {MAX_ENTRIES} entries")]

@@ -109,3 +109,24 @@ impl TryFrom<StoredExchange> for Exchange {
         Ok(Self { purpose, room_id, user_id, details, servers, server, state, ticket, failure, silent })
     }
 }
+
+/// Stripped events with serde: as texts, so that none is nested deeper than the reader of what is stored can take.
+pub(super) mod texts {
+    use serde::{Deserialize as _, Deserializer, Serializer, de};
+
+    use crate::stripped_state::StrippedEvent;
+
+    pub(in crate::knocking) fn serialize<S: Serializer>(
+        events: &[StrippedEvent],
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(events.iter().map(StrippedEvent::text))
+    }
+
+    pub(in crate::knocking) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<StrippedEvent>, D::Error> {
+        let texts = Vec::<String>::deserialize(deserializer)?;
+        texts.into_iter().map(|text| StrippedEvent::try_from(text).map_err(de::Error::custom)).collect()
+    }
+}

@@ -155,6 +155,7 @@ pub enum HostError {
 
 /// What is not as the request has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
 pub enum Mismatch {
     /// The event is of another room.
     #[error("the event is of another room")]

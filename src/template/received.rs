@@ -30,6 +30,7 @@ pub enum Expected<'a> {
 
 /// Why a template is not taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum BadTemplate {
     /// The answer is longer than [`MAX_TEMPLATE_BYTES`].
     #[error("answer of {bytes} bytes, more than {MAX_TEMPLATE_BYTES}")]

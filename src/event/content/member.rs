@@ -1,6 +1,7 @@
 //! `m.room.member`. <https://spec.matrix.org/v1.19/client-server-api/#mroommember>
 
 use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
@@ -72,6 +73,45 @@ impl Membership {
             Some(plain) => Self::of_text(plain),
             None => Self::ALL.into_iter().find(|membership| name.is(membership.as_str())),
         }
+    }
+}
+
+/// A text that is none of the five memberships.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+#[error("unknown membership")]
+pub struct UnknownMembership;
+
+impl FromStr for Membership {
+    type Err = UnknownMembership;
+
+    fn from_str(text: &str) -> Result<Self, UnknownMembership> {
+        Self::of_text(text).ok_or(UnknownMembership)
+    }
+}
+
+impl TryFrom<&str> for Membership {
+    type Error = UnknownMembership;
+
+    fn try_from(text: &str) -> Result<Self, UnknownMembership> {
+        text.parse()
+    }
+}
+
+impl AsRef<str> for Membership {
+    fn as_ref(&self) -> &str {
+        self.as_str()
+    }
+}
+
+impl PartialEq<str> for Membership {
+    fn eq(&self, other: &str) -> bool {
+        self.as_str() == other
+    }
+}
+
+impl PartialEq<&str> for Membership {
+    fn eq(&self, other: &&str) -> bool {
+        self.as_str() == *other
     }
 }
 
