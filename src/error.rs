@@ -48,6 +48,8 @@ pub enum Errcode {
     NotJson,
     /// `M_TOO_LARGE`: more bytes than are allowed.
     TooLarge,
+    /// `M_UNAUTHORIZED`: the request is not authenticated, or not by whom it says.
+    Unauthorized,
     /// `M_UNKNOWN`: something else.
     Unknown,
     /// `M_UNRECOGNIZED`: there is no such endpoint, or not with this method.
@@ -63,7 +65,7 @@ pub struct UnknownErrcode;
 
 impl Errcode {
     /// All of them, in the order of the alphabet.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::BadJson,
         Self::Forbidden,
         Self::GuestAccessForbidden,
@@ -74,6 +76,7 @@ impl Errcode {
         Self::NotFound,
         Self::NotJson,
         Self::TooLarge,
+        Self::Unauthorized,
         Self::Unknown,
         Self::Unrecognized,
         Self::UserSuspended,
@@ -93,6 +96,7 @@ impl Errcode {
             Self::NotFound => "M_NOT_FOUND",
             Self::NotJson => "M_NOT_JSON",
             Self::TooLarge => "M_TOO_LARGE",
+            Self::Unauthorized => "M_UNAUTHORIZED",
             Self::Unknown => "M_UNKNOWN",
             Self::Unrecognized => "M_UNRECOGNIZED",
             Self::UserSuspended => "M_USER_SUSPENDED",
@@ -106,6 +110,7 @@ impl Errcode {
             Self::BadJson | Self::IncompatibleRoomVersion | Self::InvalidParam | Self::MissingParam | Self::NotJson => {
                 400
             }
+            Self::Unauthorized => 401,
             Self::Forbidden | Self::GuestAccessForbidden | Self::UserSuspended => 403,
             Self::NotFound | Self::Unrecognized => 404,
             Self::TooLarge => 413,
@@ -396,6 +401,7 @@ mod tests {
             (Errcode::NotFound, "M_NOT_FOUND", 404),
             (Errcode::NotJson, "M_NOT_JSON", 400),
             (Errcode::TooLarge, "M_TOO_LARGE", 413),
+            (Errcode::Unauthorized, "M_UNAUTHORIZED", 401),
             (Errcode::Unknown, "M_UNKNOWN", 502),
             (Errcode::Unrecognized, "M_UNRECOGNIZED", 404),
             (Errcode::UserSuspended, "M_USER_SUSPENDED", 403),

@@ -1,7 +1,7 @@
 //! JSON texts of remote servers, read and written without a tree of values.
 //!
 //! A reader walks over a text once, borrows every string that has no escape, and gives numbers as they were
-//! written. Nothing here is recursive beyond [`MAX_DEPTH`], and nothing allocates while reading.
+//! written. Nothing here is recursive beyond [`MAX_CONTAINER_DEPTH`], and nothing allocates while reading.
 //!
 //! Why not serde_json: a decision must not allocate, object keys that stand twice must be noticed, numbers must
 //! reach the rules as written (`1.0` and `1e2` are levels in room versions 1 to 5 and malformed later), and the
@@ -15,7 +15,7 @@ mod reader;
 mod string;
 mod value;
 
-pub(crate) use canonical::{Canonical, canonical_part, canonicalize, push_string, push_strings};
+pub(crate) use canonical::{Canonical, canonical_container, canonical_part, canonicalize, push_string, push_strings};
 pub use canonical::{CanonicalDialect, canonical};
 pub(crate) use field::{Field, read_object, read_object_field};
 pub(crate) use filter::{Everything, Filter, Member, Without};
@@ -25,6 +25,10 @@ pub(crate) use value::{Captured, JsonText};
 
 /// How deep objects and arrays may stand in each other: 128 levels.
 pub const MAX_DEPTH: u32 = 128;
+
+/// How deep objects and arrays may stand in each other in what has events in it, such as a request between servers: 160 levels.
+/// An event of [`MAX_DEPTH`] fits in, with room for what comes around it.
+pub const MAX_CONTAINER_DEPTH: u32 = 160;
 
 /// A text that is not the JSON it has to be, and where.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
@@ -68,6 +72,9 @@ pub enum JsonErrorKind {
     /// Objects and arrays nested deeper than [`MAX_DEPTH`].
     #[error("JSON nested deeper than {MAX_DEPTH} levels")]
     TooDeep,
+    /// Objects and arrays nested deeper than [`MAX_CONTAINER_DEPTH`], in what has events in it.
+    #[error("JSON nested deeper than {MAX_CONTAINER_DEPTH} levels")]
+    ContainerTooDeep,
     /// A control character (below U+0020) within a string that is not escaped.
     #[error("unescaped control character in a string")]
     ControlCharacter,

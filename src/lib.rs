@@ -21,6 +21,7 @@
 //! | [The table of membership changes](https://spec.matrix.org/v1.19/client-server-api/#mroommember) | [`membership_change`] |
 //! | [Room versions](https://spec.matrix.org/v1.19/rooms/) | [`room_version`] |
 //! | [Canonical JSON](https://spec.matrix.org/v1.19/appendices/#canonical-json) | [`json`] |
+//! | [Request authentication](https://spec.matrix.org/v1.19/server-server-api/#request-authentication) | [`x_matrix`] |
 //! | [Identifier grammar](https://spec.matrix.org/v1.19/appendices/#identifier-grammar) | [`id`] |
 //!
 //! # Examples
@@ -73,6 +74,7 @@ pub mod template;
 mod unpadded_base64;
 mod uri;
 pub mod wire;
+pub mod x_matrix;
 
 #[cfg(feature = "ed25519")]
 pub use event::Ed25519;

@@ -81,6 +81,7 @@ impl RequestError {
                 | JsonErrorKind::InvalidEscape => (Errcode::NotJson, "The body is not JSON"),
                 // These are in the grammar of JSON, as far as they were read.
                 JsonErrorKind::TooDeep
+                | JsonErrorKind::ContainerTooDeep
                 | JsonErrorKind::LoneSurrogate
                 | JsonErrorKind::DuplicateKey
                 | JsonErrorKind::NumberNotAllowed => (Errcode::BadJson, "The body cannot be read"),

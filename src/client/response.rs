@@ -234,7 +234,12 @@ impl KnockError {
             Some(Errcode::TooLarge) => KnockErrorKind::TooLarge,
             Some(Errcode::LimitExceeded) => KnockErrorKind::RateLimited { retry_after_ms: body.retry_after_ms },
             Some(
-                Errcode::BadJson | Errcode::InvalidParam | Errcode::MissingParam | Errcode::NotJson | Errcode::Unknown,
+                Errcode::BadJson
+                | Errcode::InvalidParam
+                | Errcode::MissingParam
+                | Errcode::NotJson
+                | Errcode::Unauthorized
+                | Errcode::Unknown,
             )
             | None => match response.status {
                 403 => KnockErrorKind::Forbidden,

@@ -57,6 +57,15 @@ pub enum KeyValidity {
 }
 
 impl KeyValidity {
+    /// Whether the key counts for a request that comes now.
+    pub(crate) const fn counts_now(self, now: u64) -> bool {
+        match self {
+            Self::Until(until) => now <= until,
+            Self::Expired(_) => false,
+            Self::Forever => true,
+        }
+    }
+
     /// Whether the key counts for an event of this time.
     pub(crate) fn counts(self, origin_server_ts: i64, now: u64, rules: &RoomVersionRules) -> bool {
         let time = u64::try_from(origin_server_ts).unwrap_or(0);

@@ -84,6 +84,12 @@ pub enum SignError {
     /// It has an `event_id`, which since v3 is no part of an event.
     #[error("event has an `event_id`, which would be signed with it")]
     EventId,
+    /// A key document is not signed by exactly its keys in use.
+    #[error("`{key_id}` is either a key in use that does not sign or a signer that is not in use")]
+    Signers {
+        /// The key.
+        key_id: String,
+    },
     /// The key's ID is not `ed25519:` and a version.
     #[error("the key ID `{key_id}` is not `ed25519:` and a version")]
     KeyId {
@@ -196,18 +202,30 @@ impl Draft {
         let mut signatures = self.signatures;
         let signature = unpadded_base64::encode(signature);
         signatures.entry(server.as_str().to_owned()).or_default().insert(key_id.to_owned(), signature);
-        let mut members = String::from(r#""signatures":"#);
-        push_signatures(&mut members, &signatures);
-        let text = canonical(&with_members(&self.hashed, &members), CanonicalDialect::of(version));
-        Ok(SignedEvent { text: text.map_err(PduError::Json)?, event_id: self.event_id })
+        let text = with_signatures_in(&self.hashed, &signatures, CanonicalDialect::of(version))?;
+        Ok(SignedEvent { text, event_id: self.event_id })
     }
 }
 
-fn check_key_id(key_id: &str) -> Result<(), SignError> {
+pub(super) fn check_key_id(key_id: &str) -> Result<(), SignError> {
     if is_key_id(key_id) { Ok(()) } else { Err(SignError::KeyId { key_id: key_id.to_owned() }) }
 }
 
-type Signatures = BTreeMap<String, BTreeMap<String, String>>;
+/// By server and key ID.
+pub(super) type Signatures = BTreeMap<String, BTreeMap<String, String>>;
+
+/// An object with signatures, as canonical JSON of the strict dialect.
+pub(super) fn with_signatures(object: &str, signatures: &Signatures) -> Result<String, PduError> {
+    with_signatures_in(object, signatures, CanonicalDialect::Strict)
+}
+
+fn with_signatures_in(object: &str, signatures: &Signatures, dialect: CanonicalDialect) -> Result<String, PduError> {
+    let mut members = String::from(r#""signatures":"#);
+    push_object(&mut members, signatures, |out, of_server| {
+        push_object(out, of_server, |out, text| push_string(out, text))
+    });
+    Ok(canonical(&with_members(object, &members), dialect)?)
+}
 
 /// An object with more members, not in order.
 fn with_members(object: &str, members: &str) -> String {
@@ -218,11 +236,7 @@ fn with_members(object: &str, members: &str) -> String {
     }
 }
 
-fn push_signatures(out: &mut String, signatures: &Signatures) {
-    push_object(out, signatures, |out, of_server| push_object(out, of_server, |out, text| push_string(out, text)));
-}
-
-fn push_object<T>(out: &mut String, members: &BTreeMap<String, T>, mut push: impl FnMut(&mut String, &T)) {
+pub(super) fn push_object<T>(out: &mut String, members: &BTreeMap<String, T>, mut push: impl FnMut(&mut String, &T)) {
     let mut separator = '{';
     for (key, value) in members {
         out.push(separator);

@@ -65,14 +65,28 @@ pub(crate) fn canonical_part(text: &str, dialect: CanonicalDialect, filter: impl
     canonicalize(text, dialect, filter).map(Canonical::into_text)
 }
 
+/// [`canonical`] of what has events in it: transactions, requests. It may be nested
+/// [`MAX_CONTAINER_DEPTH`](super::MAX_CONTAINER_DEPTH) levels deep.
+pub(crate) fn canonical_container(text: &str, dialect: CanonicalDialect) -> Result<String, JsonError> {
+    let reader = Reader::with_depth(text, super::MAX_CONTAINER_DEPTH);
+    canonicalize_with(reader, dialect, Everything).map(Canonical::into_text)
+}
+
 /// [`canonical_part`], not yet in one piece.
 pub(crate) fn canonicalize(
     text: &str,
     dialect: CanonicalDialect,
     filter: impl Filter,
 ) -> Result<Canonical<'_>, JsonError> {
+    canonicalize_with(Reader::new(text), dialect, filter)
+}
+
+fn canonicalize_with(
+    mut reader: Reader<'_>,
+    dialect: CanonicalDialect,
+    filter: impl Filter,
+) -> Result<Canonical<'_>, JsonError> {
     let mut writer = Writer { out: String::new(), open: Vec::new(), spare: String::new(), dialect };
-    let mut reader = Reader::new(text);
     let members = match reader.kind()? {
         Kind::Object => Some(writer.outermost(&mut reader, filter)?),
         kind => writer.value(&mut reader, kind, filter).map(|()| None)?,

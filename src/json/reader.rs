@@ -47,6 +47,8 @@ pub(crate) struct Reader<'a> {
     text: &'a str,
     at: usize,
     depth: u32,
+    /// How deep objects and arrays may stand in each other.
+    max_depth: u32,
     /// Whether nothing was read so far that may be written another way: white space, an escape.
     as_written: bool,
 }
@@ -54,7 +56,11 @@ pub(crate) struct Reader<'a> {
 #[expect(clippy::arithmetic_side_effects, reason = "an offset is never beyond the length of a text that is in memory")]
 impl<'a> Reader<'a> {
     pub(crate) const fn new(text: &'a str) -> Self {
-        Self { text, at: 0, depth: 0, as_written: true }
+        Self::with_depth(text, MAX_DEPTH)
+    }
+
+    pub(crate) const fn with_depth(text: &'a str, max_depth: u32) -> Self {
+        Self { text, at: 0, depth: 0, max_depth, as_written: true }
     }
 
     /// The kind of the value that comes next. Moves over white space only.
@@ -112,8 +118,11 @@ impl<'a> Reader<'a> {
     fn open(&mut self, bracket: u8) -> Result<(), JsonError> {
         self.space();
         self.expect(bracket)?;
-        if self.depth >= MAX_DEPTH {
-            return Err(self.error(JsonErrorKind::TooDeep));
+        if self.depth >= self.max_depth {
+            return Err(self.error(match self.max_depth {
+                MAX_DEPTH => JsonErrorKind::TooDeep,
+                _ => JsonErrorKind::ContainerTooDeep,
+            }));
         }
         self.depth += 1;
         Ok(())
