@@ -70,17 +70,26 @@ impl From<StoreError> for ErrorResponse {
 pub(crate) struct Store {
     rooms: Mutex<BTreeMap<OwnedRoomId, Room>>,
     /// Whether the connection is down.
-    pub(crate) is_down: Mutex<bool>,
+    is_down: Mutex<bool>,
 }
 
 impl Store {
     pub(crate) fn insert(&self, room: Room) {
-        locked(&self.rooms).insert(room.id.clone(), room);
+        self.rooms().insert(room.id.clone(), room);
+    }
+
+    pub(crate) fn rooms(&self) -> MutexGuard<'_, BTreeMap<OwnedRoomId, Room>> {
+        locked(&self.rooms)
+    }
+
+    /// From now on the connection is down.
+    pub(crate) fn fail(&self) {
+        *locked(&self.is_down) = true;
     }
 
     async fn room(&self, room_id: RoomId<'_>) -> Result<Option<Room>, StoreError> {
         self.connection().await?;
-        Ok(locked(&self.rooms).get(room_id.as_str()).cloned())
+        Ok(self.rooms().get(room_id.as_str()).cloned())
     }
 
     /// The entries of the current state, and how long the room is: where a change of the state would show.
@@ -117,7 +126,7 @@ impl Store {
     /// Appends an event, unless the room has changed since it had this length.
     async fn append(&self, room: &Room, length: usize, event: &Pdu<'_>) -> Result<bool, StoreError> {
         self.connection().await?;
-        let mut rooms = locked(&self.rooms);
+        let mut rooms = self.rooms();
         let room = rooms.get_mut(room.id.as_str()).ok_or(StoreError)?;
         let unchanged = room.events.len() == length;
         if unchanged {
@@ -264,8 +273,8 @@ impl Host {
                     }
                     machine.keys(ticket, &found, &Ed25519, NOW).map(drop)
                 }
-                // A want that this version of the host does not know, or none: the outcome is there in the next round.
-                _ => Ok(()),
+                // The outcome is there in the next round.
+                Want::Ended => Ok(()),
             };
             // What was asked for is given under its ticket.
             debug_assert_eq!(taken, Ok(()));
@@ -278,7 +287,7 @@ impl Host {
 pub(crate) struct Network(pub(crate) BTreeMap<OwnedServerName, Arc<Host>>);
 
 impl Network {
-    async fn send(&self, origin: ServerName<'_>, request: &Request) -> Option<(u16, String)> {
+    pub(crate) async fn send(&self, origin: ServerName<'_>, request: &Request) -> Option<(u16, String)> {
         yielded().await;
         let host = self.0.get(&request.server)?;
         let http = request.to_http();
@@ -406,7 +415,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("  {}", refused.err().map_or_else(String::new, |failed| failed.to_string()));
 
     println!("The database of Alice's server is down:");
-    *locked(&resident.store.is_down) = true;
+    resident.store.fail();
     let refused = block_on(home.knock(&intent, &network));
     println!("  {}", refused.err().map_or_else(String::new, |failed| failed.to_string()));
 

@@ -1,4 +1,5 @@
-//! An event, as the rules see it: a trait that a host implements for its own type, and [`Pdu`], a view over JSON text.
+//! Events: the trait [`Event`], which a host implements for its own type; [`Pdu`], a view over JSON text; and the proofs that an
+//! event from another server is what it says.
 
 pub(crate) mod content;
 mod event_type;
@@ -30,46 +31,129 @@ pub(crate) use sign::Draft;
 pub use sign::{SignError, SignedEvent, sign_event};
 #[cfg(feature = "ed25519")]
 pub use signature::{Ed25519, Ed25519Key};
-pub use signature::{NoVerifier, Sign, Verify};
+pub use signature::{NoVerifier, Sign, Verify, signature_from_base64};
 pub use verified::{RedactedPdu, SignatureError, SignedPdu, VerifiedPdu, WholePdu};
 
-/// What the rules read of an event, be it the one to decide on or one of a room's state.
+/// The fields of an event that the authorization rules read.
 ///
 /// A host implements it for the type that it has; nothing is copied or converted. The values are what the event
-/// says, well-formed or not: the rules find out.
+/// says, well-formed or not: the rules find out. The types that are ever asked for are those of [`EventType`].
+///
+/// # Examples
+///
+/// A host keeps the type as an enum, and the content as JSON text:
+///
+/// ```
+/// use std::borrow::Cow;
+///
+/// use matrix_knock::RoomVersion;
+/// use matrix_knock::auth::authorize_proposal;
+/// use matrix_knock::event::{Event, EventType, Membership, Proposal};
+/// use matrix_knock::state::StateMap;
+///
+/// enum Kind {
+///     Create,
+///     Member,
+///     Other(String),
+/// }
+///
+/// struct Stored {
+///     id: String,
+///     room: String,
+///     kind: Kind,
+///     key: Option<String>,
+///     sender: String,
+///     content: String,
+///     prev_events: Vec<String>,
+/// }
+///
+/// impl Event for Stored {
+///     fn event_type(&self) -> Cow<'_, str> {
+///         match &self.kind {
+///             Kind::Create => "m.room.create".into(),
+///             Kind::Member => "m.room.member".into(),
+///             Kind::Other(name) => name.as_str().into(),
+///         }
+///     }
+///     fn is_type(&self, event_type: EventType<'_>) -> bool {
+///         match (&self.kind, event_type) {
+///             (Kind::Create, EventType::Create) | (Kind::Member, EventType::Member) => true,
+///             (Kind::Other(name), other) => other == name.as_str(),
+///             (Kind::Create | Kind::Member, _) => false,
+///         }
+///     }
+///     fn state_key(&self) -> Option<&str> {
+///         self.key.as_deref()
+///     }
+///     fn sender(&self) -> &str {
+///         &self.sender
+///     }
+///     fn content(&self) -> &str {
+///         &self.content
+///     }
+///     fn room_id(&self) -> Option<&str> {
+///         Some(&self.room)
+///     }
+///     fn event_id(&self) -> Option<&str> {
+///         Some(&self.id)
+///     }
+///     fn sole_prev_event(&self) -> Option<&str> {
+///         match self.prev_events.as_slice() {
+///             [sole] => Some(sole),
+///             _ => None,
+///         }
+///     }
+/// }
+///
+/// let stored = |kind, content: &str| Stored {
+///     id: "$event".to_owned(),
+///     room: "!room:a.example".to_owned(),
+///     kind,
+///     key: Some(String::new()),
+///     sender: "@alice:a.example".to_owned(),
+///     content: content.to_owned(),
+///     prev_events: Vec::new(),
+/// };
+/// let state = StateMap::from([
+///     stored(Kind::Create, "{}"),
+///     stored(Kind::Other("m.room.join_rules".to_owned()), r#"{"join_rule":"knock"}"#),
+/// ]);
+/// let knock = Proposal::of_oneself("@kay:b.example", Membership::Knock);
+/// assert!(authorize_proposal(RoomVersion::V11, &knock, &state).is_ok());
+/// ```
 pub trait Event {
-    /// The `type`.
+    /// Returns the `type`.
     fn event_type(&self) -> Cow<'_, str>;
 
-    /// Whether the event is of this type. A host whose events have an enum for it compares that, and need not write the name
+    /// Returns whether the event is of this type. A host whose events have an enum for it compares that, and need not write the name
     /// out.
     fn is_type(&self, event_type: EventType<'_>) -> bool {
         self.event_type() == event_type.as_str()
     }
 
-    /// The `state_key`, if it is a state event.
+    /// Returns the `state_key`, if it is a state event.
     fn state_key(&self) -> Option<&str>;
 
-    /// The `sender`, a user ID.
+    /// Returns the `sender`, a user ID.
     fn sender(&self) -> &str;
 
-    /// The `content`, a JSON text. Decisions make do with any text; [what a client is shown](crate::stripped_state::for_client) has
-    /// it as it is, and asks for more.
+    /// Returns the `content`, a JSON text. Decisions take any text; [what a client is shown](crate::stripped_state::for_client)
+    /// has it as it is, and needs JSON.
     fn content(&self) -> &str;
 
-    /// The `room_id`; none in the create event of a version 12 room.
+    /// Returns the `room_id`; `None` for the create event of a version 12 room.
     fn room_id(&self) -> Option<&str>;
 
-    /// The ID of the event, if it is known. Asked of the create event, to find out whether a join is the first one,
-    /// and of events that a template refers to.
+    /// Returns the ID of the event, if it is known. Asked of the create event, to find out whether a join is the first one,
+    /// of events that a template names, and of auth events.
     fn event_id(&self) -> Option<&str>;
 
-    /// The ID of the previous event, if there is exactly one in `prev_events`.
+    /// Returns the ID of the previous event, if there is exactly one in `prev_events`.
     fn sole_prev_event(&self) -> Option<&str>;
 
-    /// What decisions need of the [`content`](Self::content) of an `m.room.member` event. A host that keeps its events in memory reads
-    /// them once and answers with what it kept; they have to be those of this content. A [`Pdu`] keeps them if it comes [from a
-    /// store](Pdu::parse_stored) or its [format is checked](Pdu::check_format).
+    /// Returns what decisions need of the [`content`](Self::content) of an `m.room.member` event. A host that keeps events in
+    /// memory reads them once and returns what it kept; they have to be those of this content. A [`Pdu`] keeps them if it comes
+    /// [from a store](Pdu::parse_stored) or its [format is checked](Pdu::check_format).
     fn member_facts(&self) -> MemberFacts {
         MemberFacts::of(self.content())
     }

@@ -130,7 +130,6 @@ pub enum NotTaken {
 
 /// What a machine wants of the host.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Want<'a> {
     /// Send this request, and give the [`Reply`].
     Request(Request),

@@ -68,12 +68,13 @@ pub enum TemplateError {
 /// use matrix_knock::event::Pdu;
 /// use matrix_knock::template::{PrevEvent, Template};
 /// use matrix_knock::id::{EventId, RoomId, UserId};
+/// use matrix_knock::state::StateMap;
 ///
 /// let create =
 ///     r#"{"type":"m.room.create","state_key":"","sender":"@a:a.example","content":{},"event_id":"$create"}"#;
 /// let rules = r#"{"type":"m.room.join_rules","state_key":"","sender":"@a:a.example",
 ///     "content":{"join_rule":"knock"},"event_id":"$rules"}"#;
-/// let state = [Pdu::parse(create)?, Pdu::parse(rules)?];
+/// let state = StateMap::from([Pdu::parse(create)?, Pdu::parse(rules)?]);
 /// let template = Template::knock(
 ///     RoomVersion::V11,
 ///     RoomId::parse("!room:a.example")?,

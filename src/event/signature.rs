@@ -6,19 +6,64 @@ use std::sync::Arc;
 use crate::json::{JsonError, Str, read_object, read_object_field};
 use crate::unpadded_base64;
 
-/// Verifies ed25519 signatures. [`Ed25519`] does it with this crate's own dependency; a host with its own
+/// Verifies ed25519 signatures. `Ed25519` does it with this crate's own dependency; a host with its own
 /// cryptography implements this instead and turns the feature `ed25519` off.
+///
+/// # Examples
+///
+/// ```
+/// use matrix_knock::event::Verify;
+///
+/// /// The host's own cryptography.
+/// struct Hardware;
+/// # impl Hardware {
+/// #     fn ed25519_verify_strict(&self, _: &[u8; 32], _: &[u8], _: &[u8; 64]) -> bool {
+/// #         false
+/// #     }
+/// # }
+///
+/// impl Verify for Hardware {
+///     fn verify(&self, public_key: &[u8; 32], message: &[u8], signature: &[u8; 64]) -> bool {
+///         self.ed25519_verify_strict(public_key, message, signature)
+///     }
+/// }
+/// ```
 pub trait Verify {
-    /// Whether `signature` is a signature of `message` by `public_key`.
+    /// Returns whether `signature` is a signature of `message` by `public_key`.
     ///
     /// Must be strict: no points of small order, no second encoding of the same signature. Servers that differ in
     /// this split rooms.
     fn verify(&self, public_key: &[u8; 32], message: &[u8], signature: &[u8; 64]) -> bool;
 }
 
-/// Makes ed25519 signatures with a key of this server.
+/// Makes ed25519 signatures with a key of this server. `Ed25519Key` does it with this crate's own dependency.
+///
+/// # Examples
+///
+/// ```
+/// use matrix_knock::event::Sign;
+///
+/// /// A key that the host keeps elsewhere.
+/// struct Vault {
+///     key_id: String,
+/// }
+/// # impl Vault {
+/// #     fn ed25519_sign(&self, _: &[u8]) -> [u8; 64] {
+/// #         [0; 64]
+/// #     }
+/// # }
+///
+/// impl Sign for Vault {
+///     fn key_id(&self) -> &str {
+///         &self.key_id
+///     }
+///     fn sign(&self, message: &[u8]) -> [u8; 64] {
+///         self.ed25519_sign(message)
+///     }
+/// }
+/// ```
 pub trait Sign {
-    /// The ID of the key: `ed25519:` and a version of letters, digits and `_`.
+    /// Returns the ID of the key: `ed25519:` and a version of letters, digits and `_`.
     fn key_id(&self) -> &str;
 
     /// Signs the message.
@@ -46,6 +91,21 @@ macro_rules! forward {
 }
 
 forward!(&T, Box<T>, Rc<T>, Arc<T>);
+
+/// Decodes an ed25519 signature: base64 in the standard or the URL-safe alphabet, with or without padding.
+///
+/// # Examples
+///
+/// ```
+/// use matrix_knock::event::signature_from_base64;
+///
+/// assert_eq!(signature_from_base64(&"A".repeat(86)), Some([0; 64]));
+/// assert_eq!(signature_from_base64("AA"), None);
+/// ```
+#[must_use]
+pub fn signature_from_base64(text: &str) -> Option<[u8; 64]> {
+    unpadded_base64::decode(text)
+}
 
 /// Verifies nothing: for questions in which third-party invites do not occur. Every one of them is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -1,4 +1,5 @@
-//! The `knock_room_state` that comes back with an accepted knock: what of it may be shown to the knocker.
+//! The `knock_room_state` that comes back with an accepted knock, and the `invite_room_state` of an invite: what of it may be
+//! shown to the user.
 //!
 //! It is what a stranger says of a room that this server is not in. Each event is verified by itself, so that nobody can put words
 //! into another server's mouth; that it is all of the state, or the current one, nobody can know. So it is shown to the knocker and

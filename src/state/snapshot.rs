@@ -31,8 +31,8 @@ use crate::event::{Event, EventType};
 ///
 /// async fn may_knock(store: &Store, user: &str) -> Result<bool, StoreError> {
 ///     let knock = Proposal::of_oneself(user, Membership::Knock);
-///     let selection = Selection::of(RoomVersion::V11, &knock);
-///     let state = Snapshot::fetch(&selection.reads(), async |event_type: EventType<'_>, state_key: &str| {
+///     let reads = Selection::of(RoomVersion::V11, &knock).reads();
+///     let state = Snapshot::fetch(&reads, async |event_type: EventType<'_>, state_key: &str| {
 ///         store.state_event(event_type.as_str(), state_key).await
 ///     });
 ///     Ok(authorize_proposal(RoomVersion::V11, &knock, &state.await?).is_ok())
