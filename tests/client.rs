@@ -8,12 +8,11 @@ mod any;
 #[path = "client/recorded.rs"]
 mod recorded;
 
-use matrix_knock::client::{
-    HttpRequest, KnockRequest, MAX_BODY_BYTES, MAX_QUERY_BYTES, MAX_REASON_BYTES, MAX_VIA, RequestError,
-};
+use matrix_knock::client::{KnockRequest, MAX_BODY_BYTES, MAX_QUERY_BYTES, MAX_REASON_BYTES, MAX_VIA, RequestError};
 use matrix_knock::error::Errcode;
 use matrix_knock::id::{IdError, RoomIdOrAlias};
 use matrix_knock::json::JsonErrorKind;
+use matrix_knock::wire::HttpRequest;
 
 const V3: &str = "/_matrix/client/v3/knock/";
 
@@ -260,10 +259,10 @@ fn what_is_built() {
     assert_eq!(built.method, "POST");
     assert_eq!(built.path, "/_matrix/client/v3/knock/%23a%2Fb%20%C3%A9%25%3Aa.example%3A80");
     assert_eq!(built.query, "via=b.example%3A1&via=%5B%3A%3A1%5D&server_name=b.example%3A1&server_name=%5B%3A%3A1%5D");
-    assert_eq!(built.body, r#"{"reason":"\u0001\"é/"}"#);
+    assert_eq!(built.body.as_deref(), Some(r#"{"reason":"\u0001\"é/"}"#));
     let knock = KnockRequest::new(RoomIdOrAlias::parse("!a").unwrap(), [], None).unwrap();
     assert_eq!(knock.to_http().path_and_query(), "/_matrix/client/v3/knock/%21a");
-    assert_eq!(knock.to_http().body, "{}");
+    assert_eq!(knock.to_http().body.as_deref(), Some("{}"));
 }
 
 #[test]

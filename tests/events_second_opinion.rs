@@ -320,7 +320,9 @@ fn texts_that_only_one_of_us_reads() {
 #[cfg(feature = "ed25519")]
 mod signed {
     use matrix_knock::Ed25519;
-    use matrix_knock::event::{Ed25519Key, KeyValidity, Pdu, SignatureError, VerifiedPdu, VerifyKey, sign_event};
+    use matrix_knock::event::{
+        Ed25519Key, KeyValidity, KeysFn, Pdu, SignatureError, VerifiedPdu, VerifyKey, sign_event,
+    };
     use matrix_knock::id::ServerName;
     use ruma_common::serde::Base64;
     use ruma_signatures::{Ed25519KeyPair, PublicKeyMap, Verified, hash_and_sign_event, verify_event};
@@ -347,10 +349,10 @@ mod signed {
 
     /// What we say: the ID and who has signed, and what is left if it is not all.
     fn ours(version: RoomVersion, text: &str) -> Result<(Option<String>, String, Vec<String>), SignatureError> {
-        let keys = |server: &str, key_id: &str| {
+        let keys = KeysFn(|server: &str, key_id: &str| {
             let known = SERVERS.contains(&server) && key_id == "ed25519:k_1";
             known.then(|| VerifyKey { public_key: key(server).public_key(), validity: KeyValidity::Forever })
-        };
+        });
         let formatted = Pdu::parse(text).unwrap().check_format(version).expect(text);
         let signed = formatted.check_signatures(&keys, &Ed25519, 0)?;
         let (id, signed_by) = (signed.event_id().to_owned(), signed.signed_by().map(str::to_owned).collect());

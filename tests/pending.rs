@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use matrix_knock::RoomVersion;
-use matrix_knock::auth::{CompiledRoom, Rule, authorize_proposal};
+use matrix_knock::auth::{AuthorizeError, CompiledRoom, Rule, authorize_proposal};
 use matrix_knock::event::{Membership, Pdu, Proposal};
 use matrix_knock::pending::{
     Answer, Answerers, Answering, Knocker, NoEventId, NotAnswered, PendingKnocks, Position, Refused, Update,
@@ -346,10 +346,11 @@ proptest! {
         let room = CompiledRoom::compile(version, &state).expect("a create event");
         let door = Answering::new(&room, &state);
         for answer in Answer::ALL {
+            let refused = |error: AuthorizeError| NotAnswered::Rejected(error.rejection().expect("a proposal"));
             let verdict = |sender: &str| authorize_proposal(version, &Proposal { sender, target: KAY, membership: answer.membership() }, &state).map(|_| ());
             for user in USERS {
                 let expected = match kay {
-                    "knock" => verdict(user).map_err(NotAnswered::Rejected),
+                    "knock" => verdict(user).map_err(refused),
                     _ => Err(NotAnswered::NotKnocking),
                 };
                 prop_assert_eq!(door.may(answer, user, KAY).map(|_| ()), expected);
@@ -358,7 +359,7 @@ proptest! {
             prop_assert_eq!(door.may(answer, KAY, KAY), Err(own));
             let able = |user: &&str| kay == "knock" && verdict(user).is_ok();
             let expected: BTreeSet<&str> = USERS.into_iter().filter(|user| able(user)).collect();
-            let answerers = door.who_may(answer, KAY);
+            let answerers = door.who_may(answer, KAY).expect("a whole state");
             let (Answerers::Only(list) | Answerers::EverybodyJoinedBut(list)) = &answerers;
             prop_assert!(list.is_sorted());
             let found: BTreeSet<&str> = match &answerers {
@@ -380,7 +381,7 @@ fn everybody_or_a_few() {
         let texts = texts(Some(&levels), &joined, "knock", &json!(true));
         let state: StateMap<Pdu<'_>> = texts.iter().map(|text| parse(text)).collect();
         let room = CompiledRoom::compile(version, &state).expect("a create event");
-        format!("{:?}", Answering::new(&room, &state).who_may(answer, KAY))
+        format!("{:?}", Answering::new(&room, &state).who_may(answer, KAY).expect("a whole state"))
     };
     let levels = json!({ "users": { "@mod:a": 50, "@low:b": -1, "@gone:a": -1 } });
     let (v10, v12) = (RoomVersion::V10, RoomVersion::V12);
@@ -415,6 +416,7 @@ fn one_answer_to_many() {
                 let rule = match why {
                     NotAnswered::NotKnocking | NotAnswered::OwnKnock => None,
                     NotAnswered::Rejected(rejection) => Some(rejection.rule()),
+                    other => panic!("{other}"),
                 };
                 (*knocker, rule)
             })

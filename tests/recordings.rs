@@ -7,6 +7,7 @@
     reason = "a vector that cannot be read fails the test"
 )]
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use matrix_knock::auth::{AuthEvent, AuthStatus, CompiledRoom, Evidence, Rule, authorize, check_state_independent};
@@ -57,7 +58,7 @@ struct Stored<'a> {
 }
 
 impl Event for Stored<'_> {
-    fn event_type(&self) -> &str {
+    fn event_type(&self) -> Cow<'_, str> {
         self.pdu.event_type()
     }
     fn state_key(&self) -> Option<&str> {
@@ -140,7 +141,7 @@ impl<'a> Graph<'a> {
                 };
                 let mut next = state.clone();
                 if let (Some(key), AuthStatus::Accepted) = (event.state_key(), status) {
-                    next.insert((event.event_type().to_owned(), key.to_owned()), id);
+                    next.insert((event.event_type().into_owned(), key.to_owned()), id);
                 }
                 before.insert(id, state);
                 after.insert(id, next);
@@ -260,10 +261,12 @@ fn check_links(graph: &Graph<'_>, event: &Stored<'_>, auth_events: &[&Stored<'_>
         room_id: None,
         status: AuthStatus::Accepted,
     };
+    let types: Vec<_> = auth_events.iter().map(|auth| auth.event_type()).collect();
     let entries: Vec<AuthEvent<'_>> = auth_events
         .iter()
-        .map(|auth| AuthEvent {
-            event_type: auth.event_type(),
+        .zip(&types)
+        .map(|(auth, event_type)| AuthEvent {
+            event_type,
             state_key: auth.state_key(),
             room_id: auth.room_id(),
             ..entry(auth)
@@ -336,7 +339,7 @@ fn every_recorded_template_is_ours() {
         assert_eq!(previous.len(), 1, "a recorded room that forks");
         let state = &before[previous[0]];
         let (last, _, _) = &graph.events[previous[0]];
-        let mut events: Vec<_> = state.values().map(|id| &graph.events[id].0).collect();
+        let mut events = graph.state(state);
         events.extend(last.state_key().is_some().then_some(last));
         let depth = serde_json::from_str::<Value>(last.pdu.text()).unwrap()["depth"].as_u64().unwrap();
         let template = Template::knock(
@@ -366,7 +369,7 @@ fn the_state_behind_the_last_event_is_the_recorded_one() {
         let mut state = state.clone();
         let (event, _, status) = &graph.events[last];
         if let (Some(key), AuthStatus::Accepted) = (event.state_key(), status) {
-            state.insert((event.event_type().to_owned(), key.to_owned()), last);
+            state.insert((event.event_type().into_owned(), key.to_owned()), last);
         }
         let mut computed: Vec<_> = state.into_values().collect();
         let mut recorded = graph.room.current_state.clone();

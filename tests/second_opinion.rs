@@ -158,7 +158,7 @@ fn check_minimal<Q: Question>(table: &[Minimal<Q, Q::Decision>], plain: impl Fn(
         let at = format!("{:?} in version {}", row.decision, row.version);
 
         let ours = question.ours();
-        let rule = ours.err().and_then(|error| error.rejection()).map(|rejection| rejection.rule());
+        let rule = ours.as_ref().err().and_then(AuthorizeError::rejection).map(|rejection| rejection.rule());
         assert_eq!(rule, row.ours.err(), "{at}");
         let ruma = question.ruma();
         match (&ruma, row.ruma) {

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use matrix_knock::RoomVersion;
 use matrix_knock::event::{Membership, Pdu};
 use matrix_knock::id::{EventId, UserId};
+use matrix_knock::state::StateMap;
 use matrix_knock::stripped_state::StrippedEvent;
 use matrix_knock::sync::{
     KnockSection, KnockedRoom, MemberEventKey, Section, SectionError, is_knockable, summary_is_knockable,
@@ -70,14 +71,14 @@ fn who_can_be_knocked_on() {
                 _ => false,
             };
             let text = event("m.room.join_rules", "", &json!({"join_rule": rule})).to_string();
-            let state = [Pdu::parse(&text).unwrap()];
-            assert_eq!(is_knockable(version, &state), expected, "{version} {rule}");
+            let state = StateMap::from([Pdu::parse(&text).unwrap()]);
+            assert_eq!(is_knockable(version, &state), Ok(expected), "{version} {rule}");
             assert_eq!(summary_is_knockable(version.as_str(), rule), expected, "{version} {rule}");
         }
-        assert!(!is_knockable(version, &Vec::<Pdu<'_>>::new()));
+        assert_eq!(is_knockable(version, &StateMap::<Pdu<'_>>::new()), Ok(false));
         for content in [json!({}), json!({"join_rule": 1}), json!({"join_rule": null})] {
             let text = event("m.room.join_rules", "", &content).to_string();
-            assert!(!is_knockable(version, &[Pdu::parse(&text).unwrap()]));
+            assert_eq!(is_knockable(version, &StateMap::from([Pdu::parse(&text).unwrap()])), Ok(false));
         }
     }
     assert!(!summary_is_knockable("org.example.1", "knock"));
@@ -123,7 +124,7 @@ fn the_member_event_beside_the_state() {
         r#""sender":"@kay:b.example","state_key":"@kay:b.example","type":"m.room.member"}"#
     );
     for (key, name) in [(MemberEventKey::State, "state"), (MemberEventKey::Unstable, "org.matrix.msc4319.state")] {
-        let room = KnockedRoom::new(vec![stripped(&knock)], kay).with_member_event(key, id, &event);
+        let room = KnockedRoom::new(vec![stripped(&knock)], kay).with_member_event(key, id, &event, 7);
         let state = stripped(&knock);
         let expected = format!(r#"{{"knock_state":{{"events":[{state}]}},"{name}":{{"events":[{whole}]}}}}"#);
         assert_eq!(room.to_string(), expected);
@@ -133,10 +134,13 @@ fn the_member_event_beside_the_state() {
         assert_eq!(read.event("m.room.member", "@kay:b.example"), Some(&state));
         assert_eq!(read.event("m.room.member", ""), None);
     }
-    let untimely = text.replace("origin_server_ts", "when");
-    let room = KnockedRoom::new(Vec::new(), kay);
-    let same = room.clone().with_member_event(MemberEventKey::State, id, &Pdu::parse(&untimely).unwrap());
-    assert_eq!(same, room);
+    // What is no state event, or has a content that cannot be shown.
+    for malformed in [text.replace("state_key", "key"), text.replace(r#"{"membership":"knock","reason":"x"}"#, "[]")] {
+        assert_ne!(malformed, text);
+        let room = KnockedRoom::new(Vec::new(), kay);
+        let event = Pdu::parse(&malformed).unwrap();
+        assert_eq!(room.clone().with_member_event(MemberEventKey::State, id, &event, 7), room);
+    }
 }
 
 #[test]

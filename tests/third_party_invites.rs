@@ -8,6 +8,7 @@ use ed25519_dalek::{Signer, SigningKey};
 use matrix_knock::auth::{CompiledRoom, Rule, authorize};
 use matrix_knock::event::Pdu;
 use matrix_knock::json::{CanonicalDialect, canonical};
+use matrix_knock::state::StateMap;
 use matrix_knock::{Ed25519, RoomVersion};
 use serde_json::{Value, json};
 
@@ -44,7 +45,7 @@ fn verdict(version: RoomVersion, signed: &Value, keys: &Value) -> Result<(), Rul
         state_event("m.room.create", "", "@alice:a", &json!({ "creator": "@alice:a" })),
         state_event("m.room.third_party_invite", "tok\u{e9}n", "@alice:a", keys),
     ];
-    let state = texts.each_ref().map(|text| Pdu::parse(text).expect("an event"));
+    let state = StateMap::from(texts.each_ref().map(|text| Pdu::parse(text).expect("an event")));
     let content = json!({ "membership": "invite", "third_party_invite": { "display_name": "k…", "signed": signed } });
     let text = state_event("m.room.member", "@kay:b", "@alice:a", &content);
     let event = Pdu::parse(&text).expect("an event");

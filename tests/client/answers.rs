@@ -1,8 +1,9 @@
 //! The answers: what a server says, what a client makes of it.
 
-use matrix_knock::client::{HttpResponse, KnockError, KnockErrorKind, KnockRefusal, KnockResponse};
+use matrix_knock::client::{KnockError, KnockErrorKind, KnockRefusal, KnockResponse};
 use matrix_knock::id::RoomId;
 use matrix_knock::knocking::Failure;
+use matrix_knock::wire::HttpResponse;
 
 fn parse(status: u16, retry_after: Option<&str>, body: &str) -> Result<KnockResponse, KnockError> {
     KnockResponse::parse(HttpResponse { status, retry_after, body })

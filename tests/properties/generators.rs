@@ -1,6 +1,9 @@
 //! Texts, contents and events that nobody should send, among some that everybody sends.
 
+use std::borrow::Cow;
+
 use matrix_knock::event::{Event, Verify};
+use matrix_knock::state::StateMap;
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -37,8 +40,8 @@ impl Host {
 }
 
 impl Event for Host {
-    fn event_type(&self) -> &str {
-        &self.event_type
+    fn event_type(&self) -> Cow<'_, str> {
+        Cow::Borrowed(&self.event_type)
     }
     fn state_key(&self) -> Option<&str> {
         self.state_key.as_deref()
@@ -58,6 +61,11 @@ impl Event for Host {
     fn sole_prev_event(&self) -> Option<&str> {
         self.prev.as_deref()
     }
+}
+
+/// The state of these events: of two for one place the last.
+pub(crate) fn map(state: &[Host]) -> StateMap<&Host> {
+    state.iter().collect()
 }
 
 /// A signature of zeroes is good.

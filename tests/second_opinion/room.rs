@@ -1,5 +1,6 @@
 //! A room and an event as a tree of JSON, and what each of the two says about it.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -10,7 +11,8 @@ use ed25519_dalek::{Signer as _, SigningKey};
 pub(crate) use matrix_knock::Ed25519 as Verifier;
 use matrix_knock::RoomVersion;
 use matrix_knock::auth::{AuthorizeError, CompiledRoom, Selection, authorize};
-use matrix_knock::event::{Event as _, Membership, Pdu, PduError};
+use matrix_knock::event::{Membership, Pdu, PduError};
+use matrix_knock::state::StateMap;
 use ruma_common::room_version_rules::AuthorizationRules;
 use ruma_common::{MilliSecondsSinceUnixEpoch, OwnedEventId, OwnedRoomId, OwnedUserId, RoomId, RoomVersionId, UserId};
 use ruma_events::{StateEventType, TimelineEventType};
@@ -277,8 +279,8 @@ impl Event {
 }
 
 impl matrix_knock::event::Event for Event {
-    fn event_type(&self) -> &str {
-        &self.type_text
+    fn event_type(&self) -> Cow<'_, str> {
+        Cow::Borrowed(&self.type_text)
     }
 
     fn state_key(&self) -> Option<&str> {
@@ -417,41 +419,45 @@ impl Case {
 
     /// Our verdict.
     pub(crate) fn ours(&self) -> Result<Membership, AuthorizeError> {
-        authorize(self.version, &self.event(), &self.state(), &Verifier).map(|authorized| authorized.membership())
+        let state: StateMap<Event> = self.state().into_iter().collect();
+        authorize(self.version, &self.event(), &state, &Verifier).map(|authorized| authorized.membership())
     }
 
     /// What our other ways to a verdict make of it, where that is not the same.
     pub(crate) fn other_verdict(&self) -> Option<String> {
-        let (state, event) = (self.state(), self.event());
+        let (events, event) = (self.state(), self.event());
+        let state: StateMap<&Event> = events.iter().collect();
         let verdict = self.ours();
-        let differing = |way, other| (other != verdict).then(|| format!("{way} says {other:?}, not {verdict:?}"));
+        let differing =
+            |way, other: &Result<_, _>| (*other != verdict).then(|| format!("{way} says {other:?}, not {verdict:?}"));
 
         let compiled = match CompiledRoom::compile(self.version, &state) {
             Ok(room) => room.authorize(&event, &state, &Verifier).map(|authorized| authorized.membership()),
-            Err(rejection) => Err(rejection.into()),
+            Err(error) => Err(error),
         };
         let selection = Selection::of(self.version, &event);
         let selected: Vec<_> = selection.state().collect();
-        let is_selected =
-            |entry: &&Event| selected.contains(&(entry.event_type(), entry.state_key.as_deref().unwrap_or_default()));
-        let reduced: Vec<_> = state.iter().filter(is_selected).collect();
+        let is_selected = |entry: &&Event| {
+            selected.contains(&(entry.type_text.as_str().into(), entry.state_key.as_deref().unwrap_or_default()))
+        };
+        let reduced: StateMap<&Event> = events.iter().filter(is_selected).collect();
         let by_selection =
             authorize(self.version, &event, &reduced, &Verifier).map(|authorized| authorized.membership());
 
-        let texts: Vec<_> = state.iter().map(|entry| entry.pdu(self.escaped)).collect();
+        let texts: Vec<_> = events.iter().map(|entry| entry.pdu(self.escaped)).collect();
         let text = event.pdu(self.escaped);
-        let pdus: Result<Vec<_>, _> = texts.iter().map(|text| Pdu::parse(text)).collect();
+        let pdus: Result<StateMap<Pdu<'_>>, _> = texts.iter().map(|text| Pdu::parse(text)).collect();
         let of_texts = match pdus.and_then(|pdus| Ok((pdus, Pdu::parse(&text)?))) {
             Ok((pdus, pdu)) => {
                 authorize(self.version, &pdu, &pdus, &Verifier).map(|authorized| authorized.membership())
             }
             // In a `Pdu` no key stands twice, and no number is beyond a double.
-            Err(PduError::Json(_)) => verdict,
+            Err(PduError::Json(_)) => verdict.clone(),
             Err(error) => return Some(format!("the text is not read: {error}")),
         };
-        differing("the compiled room", compiled)
-            .or_else(|| differing("the selected state", by_selection))
-            .or_else(|| differing("the text", of_texts))
+        differing("the compiled room", &compiled)
+            .or_else(|| differing("the selected state", &by_selection))
+            .or_else(|| differing("the text", &of_texts))
     }
 
     /// Ruma's verdict.
