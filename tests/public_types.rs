@@ -1,41 +1,61 @@
 //! What a host may do with every public type, and what every error says.
 
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::error::Error;
 use std::fmt::Debug;
+use std::fs;
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::Arc;
 
 use matrix_knock::auth::{
-    AuthEvent, AuthStatus, AuthorizeError, CompiledRoom, Evidence, Rejection, Rule, Selection, ServerAcl,
+    AuthEvent, AuthStatus, AuthorizeError, Authorized, CompiledRoom, Evidence, Rejection, Rule, Selection, ServerAcl,
+    StateIndependent,
 };
-use matrix_knock::client::{
-    BuiltRequest, HttpRequest, HttpResponse, KnockError, KnockErrorKind, KnockRequest, KnockResponse, RequestError,
-};
+use matrix_knock::client::{KnockError, KnockErrorKind, KnockRefusal, KnockRequest, KnockResponse, RequestError};
 use matrix_knock::error::{Errcode, ErrorResponse, UnknownErrcode};
 use matrix_knock::event::{
-    FormatError, FormattedPdu, KeyValidity, Malformed, MemberFacts, Membership, NoVerifier, Pdu, PduError, Proposal,
-    RedactedPdu, ServerKeys, ServerKeysError, Sha256Hash, SignError, SignatureError, SignedEvent, SignedPdu,
-    VerifiedPdu, VerifyKey, WholePdu,
+    Event, EventType, FormatError, FormattedPdu, KeyDocument, KeyValidity, Keys, KeysFn, Malformed, MemberFacts,
+    Membership, NoVerifier, OtherEventType, OwnedPdu, Pdu, PduError, Proposal, RedactedPdu, ServerKeys,
+    ServerKeysError, Sha256Hash, Sign, SignError, SignatureError, SignedEvent, SignedPdu, UnknownMembership,
+    VerifiedPdu, Verify, VerifyKey, WholePdu,
 };
-use matrix_knock::id::{EventId, IdError, RoomAlias, RoomId, RoomIdOrAlias, ServerName, UserId};
+use matrix_knock::id::{
+    EventId, IdError, OwnedEventId, OwnedRoomAlias, OwnedRoomId, OwnedRoomIdOrAlias, OwnedServerName, OwnedUserId,
+    RoomAlias, RoomId, RoomIdOrAlias, ServerName, UserId,
+};
 use matrix_knock::json::{CanonicalDialect, JsonError, JsonErrorKind};
-use matrix_knock::knocking::out_of_band::{Acceptance, Msc4233Denial, MustReach, NoAnswer, Reason, SentKnock};
+use matrix_knock::knocking::out_of_band::{Acceptance, Msc4233Denial, NoAnswer, SentKnock};
 use matrix_knock::knocking::room_state::{Dropped, ReceivedRoomState, VerifiedRoomState};
 use matrix_knock::knocking::{
-    Details, Failed, Failure, Knocking, NotTaken, OwnMembership, PendingKnock, Reply, Request, Retracted, Retracting,
-    Start, Ticket, Want,
+    Departure, Details, Failed, Failure, Intent, Knocking, NotAKnock, OwnMembership, PendingKnock, Retracted,
+    Retracting, Start,
 };
+use matrix_knock::machine::{Endpoint, ErrorReply, Machine, NotTaken, Reply, Request, Ticket, Want};
 use matrix_knock::membership_change::{Change, Member, MembershipChange, NotAChange};
 use matrix_knock::pending::{
     Answer, Answerers, Answering, Answers, Knocker, NoEventId, NotAnswered, PendingKnocks, Position,
     Refused as RefusedAnswer, Update,
 };
-use matrix_knock::resident::submission::{AuthEventRef, NoCreateEvent, PolicyVerdict, SendKnock, SendLeave};
-use matrix_knock::resident::{AuthStage, Decision, LocalError, MakeKnock, MakeLeave, Mismatch, Refusal, Residence};
-use matrix_knock::room_version::{EventIdFormat, RoomVersion, RoomVersionRules, UnknownRoomVersion};
-use matrix_knock::state::{FromFn, StateMap};
+use matrix_knock::resident::submission::{
+    Accepted, AuthEventRef, AuthEvents, AuthorizedEvent, FormatChecked, HostVerdict, Repeated, SendKnock, SendLeave,
+    SendRequest, SignatureChecked, UnknownAuthEvents,
+};
+use matrix_knock::resident::{
+    ApprovedRequest, AuthStage, AuthorizedRequest, Decision, HostError, Knock, Leave, LocalEvent, MakeKnock, MakeLeave,
+    MakeRequest, Mismatch, MustReach, PolicyVerdict, Reason, Refusal, RequestKind, Residence, ResidentRoom,
+};
+use matrix_knock::room_version::{
+    EventIdFormat, RoomVersion, RoomVersionRules, UnknownRoomVersion, UnstableVersionError,
+};
+use matrix_knock::state::{FromFn, NotLookedUp, Reads, RoomState, Snapshot, StateMap};
 use matrix_knock::stripped_state::{NotStripped, StrippedEvent};
 use matrix_knock::sync::{KnockSection, KnockedRoom, MemberEventKey, ReadRoom, Section, SectionError};
-use matrix_knock::template::{BadTemplate, CheckedTemplate, Expected};
-use matrix_knock::template::{PrevEvent, Template, TemplateError};
+use matrix_knock::template::{BadTemplate, CheckedTemplate, Expected, PrevEvent, Template, TemplateError};
+use matrix_knock::wire::{BuiltRequest, HttpRequest, HttpResponse};
+use matrix_knock::x_matrix::{Authorization, SignedRequest, XMatrixError};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 fn value<T: Send + Sync + Debug + Clone + PartialEq>() {}
 
@@ -43,133 +63,339 @@ fn error<T: Error + Send + Sync + Clone + PartialEq + 'static>() {}
 
 fn proof<T: Send + Sync + Debug + Clone>() {}
 
+fn stored<T: Serialize + DeserializeOwned>() {}
+
+/// Read in another way: by an owned form, or from the answer that it is.
+fn written<T: Serialize>() {}
+
+fn object<T: ?Sized>() {}
+
+fn room_state<T: RoomState + ?Sized>() {}
+
+fn machine<T: Machine + Serialize + DeserializeOwned>() {}
+
+fn request_kind<T: RequestKind>() {}
+
+/// The traits in here that no object is made of.
+const OTHER_TRAITS: [&str; 3] = ["RoomState", "Machine", "RequestKind"];
+
+/// Checks each type, and lists their names.
+macro_rules! types {
+    ($($check:ident { $($type:ty,)* })*) => {
+        #[test]
+        fn values_errors_and_proofs() {
+            $($($check::<$type>();)*)*
+        }
+
+        const LISTED: &[&str] = &[$($(stringify!($type),)*)*];
+    };
+}
+
+types! {
+    value {
+        // auth
+        AuthEvent<'_>,
+        AuthStatus,
+        CompiledRoom,
+        Evidence<'_>,
+        Rule,
+        Selection<'_>,
+        ServerAcl<'_>,
+        // client
+        KnockRequest,
+        KnockResponse,
+        // error
+        Errcode,
+        ErrorResponse,
+        // event
+        EventType<'_>,
+        FormattedPdu<'_>,
+        KeyDocument<'_>,
+        KeyValidity,
+        Malformed,
+        MemberFacts,
+        Membership,
+        NoVerifier,
+        OtherEventType<'_>,
+        OwnedPdu,
+        Pdu<'_>,
+        Proposal<'_>,
+        RedactedPdu,
+        ServerKeys,
+        Sha256Hash,
+        SignedEvent,
+        SignedPdu<'_>,
+        VerifiedPdu<'_>,
+        VerifyKey,
+        WholePdu<'_>,
+        // id
+        EventId<'_>,
+        OwnedEventId,
+        OwnedRoomAlias,
+        OwnedRoomId,
+        OwnedRoomIdOrAlias,
+        OwnedServerName,
+        OwnedUserId,
+        RoomAlias<'_>,
+        RoomId<'_>,
+        RoomIdOrAlias<'_>,
+        ServerName<'_>,
+        UserId<'_>,
+        // json
+        CanonicalDialect,
+        JsonErrorKind,
+        // knocking
+        Acceptance,
+        CheckedTemplate,
+        Details,
+        Failed,
+        Knocking,
+        Msc4233Denial,
+        OwnMembership,
+        PendingKnock,
+        ReceivedRoomState,
+        Retracted,
+        Retracting,
+        SentKnock<'_>,
+        Start,
+        VerifiedRoomState,
+        // machine
+        Endpoint,
+        ErrorReply<'_>,
+        Reply<'_>,
+        Request,
+        Ticket,
+        Want<'_>,
+        // membership_change
+        Change,
+        Member<'_>,
+        MembershipChange<'_>,
+        // pending
+        Answer,
+        Answerers<'_>,
+        Answers<'_>,
+        Knocker,
+        PendingKnocks,
+        Position,
+        RefusedAnswer<'_>,
+        Update,
+        // resident
+        Accepted<'_, Knock>,
+        ApprovedRequest<'_, '_, Knock>,
+        AuthEventRef<Pdu<'_>>,
+        AuthEvents<Pdu<'_>>,
+        AuthStage,
+        AuthorizedEvent<'_, Leave>,
+        AuthorizedRequest<'_, '_, Leave>,
+        Decision,
+        FormatChecked<'_, Knock>,
+        HostVerdict,
+        Knock,
+        Leave,
+        LocalEvent<Knock>,
+        MakeKnock<'_>,
+        MakeLeave<'_>,
+        MakeRequest<'_, Leave>,
+        Mismatch,
+        MustReach<'_>,
+        PolicyVerdict,
+        Reason,
+        Repeated<Knock>,
+        Residence,
+        ResidentRoom<'_>,
+        SendKnock<'_>,
+        SendLeave<'_>,
+        SendRequest<'_, Knock>,
+        SignatureChecked<'_, Leave>,
+        // room_version
+        EventIdFormat,
+        RoomVersion,
+        RoomVersionRules,
+        // state
+        Reads,
+        Snapshot<Pdu<'_>>,
+        // stripped_state
+        StrippedEvent,
+        // sync
+        KnockSection,
+        KnockedRoom,
+        MemberEventKey,
+        ReadRoom,
+        Section,
+        // template
+        Expected<'_>,
+        PrevEvent<'_>,
+        Template,
+        // wire
+        BuiltRequest,
+        HttpRequest<'_>,
+        HttpResponse<'_>,
+        // x_matrix
+        Authorization,
+        SignedRequest<'_>,
+    }
+    error {
+        AuthorizeError,
+        BadTemplate,
+        Dropped,
+        Failed,
+        Failure,
+        FormatError,
+        HostError,
+        IdError,
+        JsonError,
+        JsonErrorKind,
+        KnockError,
+        KnockErrorKind,
+        KnockRefusal,
+        Malformed,
+        Mismatch,
+        NoAnswer,
+        NoEventId,
+        NotAChange,
+        NotAKnock,
+        NotAnswered,
+        NotLookedUp,
+        NotStripped,
+        NotTaken,
+        PduError,
+        Refusal,
+        Rejection,
+        RequestError,
+        SectionError,
+        ServerKeysError,
+        SignError,
+        SignatureError,
+        TemplateError,
+        UnknownAuthEvents,
+        UnknownErrcode,
+        UnknownMembership,
+        UnknownRoomVersion,
+        UnstableVersionError,
+        XMatrixError,
+    }
+    // What has no equality: a proof, a closure, a host's own type, a borrowed wish.
+    proof {
+        Answering<'_, StateMap<Pdu<'_>>>,
+        Authorized<'_, Pdu<'_>>,
+        Departure<'_>,
+        FromFn<fn(&str, &str) -> Option<Pdu<'static>>>,
+        Intent<'_>,
+        KeysFn<fn(&str, &str) -> Option<VerifyKey>>,
+        StateIndependent<'_, Pdu<'_>>,
+        StateMap<Pdu<'_>>,
+    }
+    stored {
+        Details,
+        Errcode,
+        EventIdFormat,
+        Failed,
+        Failure,
+        KeyValidity,
+        Knocking,
+        Membership,
+        OwnedEventId,
+        OwnedRoomAlias,
+        OwnedRoomId,
+        OwnedRoomIdOrAlias,
+        OwnedServerName,
+        OwnedUserId,
+        PendingKnock,
+        ReceivedRoomState,
+        RoomVersion,
+        RoomVersionRules,
+        ServerKeys,
+        StrippedEvent,
+        Ticket,
+        VerifyKey,
+        CheckedTemplate,
+    }
+    written {
+        ErrorResponse,
+        EventId<'_>,
+        KnockRequest,
+        KnockResponse,
+        KnockedRoom,
+        RoomAlias<'_>,
+        RoomId<'_>,
+        RoomIdOrAlias<'_>,
+        ServerName<'_>,
+        SignedEvent,
+        Template,
+        UserId<'_>,
+    }
+    object {
+        dyn Event,
+        dyn Keys,
+        dyn Sign,
+        dyn Verify,
+    }
+    room_state {
+        StateMap<Pdu<'_>>,
+        Snapshot<Pdu<'_>>,
+        FromFn<fn(&str, &str) -> Option<Pdu<'static>>>,
+        HashMap<(String, String), Pdu<'_>>,
+        BTreeMap<(String, String), Pdu<'_>>,
+        &StateMap<Pdu<'_>>,
+        Box<StateMap<Pdu<'_>>>,
+        Rc<StateMap<Pdu<'_>>>,
+        Arc<StateMap<Pdu<'_>>>,
+    }
+    machine {
+        Knocking,
+        Retracting,
+    }
+    request_kind {
+        Knock,
+        Leave,
+    }
+}
+
+#[cfg(feature = "ed25519")]
 #[test]
-fn values_errors_and_proofs() {
-    value::<Acceptance>();
-    value::<AuthEvent<'_>>();
-    value::<CanonicalDialect>();
-    value::<Change>();
-    value::<CompiledRoom>();
-    value::<EventId<'_>>();
-    value::<EventIdFormat>();
-    value::<Evidence<'_>>();
-    value::<FormattedPdu<'_>>();
-    value::<JsonErrorKind>();
-    value::<KeyValidity>();
-    value::<SentKnock<'_>>();
-    value::<Template>();
-    value::<Malformed>();
-    value::<Member<'_>>();
-    value::<Membership>();
-    value::<MembershipChange<'_>>();
-    value::<Msc4233Denial>();
-    value::<MustReach<'_>>();
-    value::<NoVerifier>();
-    value::<Pdu<'_>>();
-    value::<PrevEvent<'_>>();
-    value::<Proposal<'_>>();
-    value::<Reason>();
-    value::<RedactedPdu>();
-    value::<RoomAlias<'_>>();
-    value::<RoomId<'_>>();
-    value::<RoomVersion>();
-    value::<RoomVersionRules>();
-    value::<Rule>();
-    value::<Selection<'_>>();
-    value::<ServerAcl<'_>>();
-    value::<ServerKeys>();
-    value::<ServerName<'_>>();
-    value::<Sha256Hash>();
-    value::<SignedEvent>();
-    value::<SignedPdu<'_>>();
-    value::<AuthStatus>();
-    value::<StrippedEvent>();
-    value::<UserId<'_>>();
-    value::<VerifiedPdu<'_>>();
-    value::<VerifyKey>();
-    value::<WholePdu<'_>>();
-    value::<KnockSection>();
-    value::<KnockedRoom>();
-    value::<MemberEventKey>();
-    value::<MemberFacts>();
-    value::<ReadRoom>();
-    value::<Section>();
-    value::<Answer>();
-    value::<Answerers<'_>>();
-    value::<Answers<'_>>();
-    value::<Knocker>();
-    value::<PendingKnocks>();
-    value::<Position>();
-    value::<RefusedAnswer<'_>>();
-    value::<Update>();
-    value::<VerifiedRoomState>();
-    value::<ReceivedRoomState>();
-    value::<Details>();
-    value::<Failed>();
-    value::<Knocking>();
-    value::<OwnMembership>();
-    value::<PendingKnock>();
-    value::<Reply<'_>>();
-    value::<Request>();
-    value::<Retracted>();
-    value::<Retracting>();
-    value::<Start>();
-    value::<Ticket>();
-    value::<Want<'_>>();
-    value::<Expected<'_>>();
-    value::<CheckedTemplate>();
-    value::<Decision>();
-    value::<AuthStage>();
-    value::<MakeKnock<'_>>();
-    value::<MakeLeave<'_>>();
-    value::<Mismatch>();
-    value::<Residence>();
-    value::<AuthEventRef<Pdu<'_>>>();
-    value::<PolicyVerdict>();
-    value::<SendKnock<'_>>();
-    value::<SendLeave<'_>>();
-    value::<Errcode>();
-    value::<ErrorResponse>();
-    value::<BuiltRequest>();
-    value::<HttpRequest<'_>>();
-    value::<HttpResponse<'_>>();
-    value::<KnockRequest>();
-    value::<KnockResponse>();
-    value::<RoomIdOrAlias<'_>>();
-    error::<NotStripped>();
-    error::<KnockError>();
-    error::<KnockErrorKind>();
-    error::<RequestError>();
-    error::<matrix_knock::client::KnockRefusal>();
-    error::<UnknownErrcode>();
-    error::<AuthorizeError>();
-    error::<FormatError>();
-    error::<IdError>();
-    error::<JsonError>();
-    error::<NoAnswer>();
-    error::<NoEventId>();
-    error::<NotAChange>();
-    error::<NotAnswered>();
-    error::<PduError>();
-    error::<Rejection>();
-    error::<ServerKeysError>();
-    error::<SectionError>();
-    error::<SignError>();
-    error::<SignatureError>();
-    error::<TemplateError>();
-    error::<Dropped>();
-    error::<Failure>();
-    error::<LocalError>();
-    error::<NotTaken>();
-    error::<BadTemplate>();
-    error::<Refusal>();
-    error::<NoCreateEvent>();
-    error::<UnknownRoomVersion>();
-    proof::<FromFn<fn(&str, &str) -> Option<Pdu<'static>>>>();
-    proof::<StateMap<Pdu<'_>>>();
-    proof::<Answering<'_, StateMap<Pdu<'_>>>>();
-    proof::<matrix_knock::auth::Authorized<'_, Pdu<'_>>>();
-    proof::<matrix_knock::auth::StateIndependent<'_, Pdu<'_>>>();
+fn of_the_feature_ed25519() {
+    value::<matrix_knock::Ed25519>();
+    proof::<matrix_knock::event::Ed25519Key>();
+}
+
+const OF_THE_FEATURE: [&str; 2] = ["Ed25519", "Ed25519Key"];
+
+/// Every type and trait that the sources have as `pub` is above; the compiler sees to it that `pub` is public.
+#[test]
+fn none_is_missing() {
+    let name_at = |text: &str| -> String { text.chars().take_while(|character| character.is_alphanumeric()).collect() };
+    let listed = LISTED.iter().map(|listed| name_at(listed.trim_start_matches("dyn ")));
+    let others = OTHER_TRAITS.iter().chain(&OF_THE_FEATURE).map(|name| (*name).to_owned());
+    let renamed = [("RefusedAnswer", "Refused")];
+    let rename = |name: String| renamed.iter().find(|(from, _)| *from == name).map_or(name, |(_, to)| (*to).to_owned());
+    let listed: BTreeSet<String> = listed.chain(others).map(rename).collect();
+
+    let mut open = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
+    let mut found = BTreeSet::new();
+    while let Some(folder) = open.pop() {
+        for entry in fs::read_dir(folder).expect("a folder of sources") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                open.push(path);
+                continue;
+            }
+            for line in fs::read_to_string(&path).expect("a source").lines().map(str::trim_start) {
+                let kinds = ["pub struct ", "pub enum ", "pub trait ", "pub type "];
+                found.extend(kinds.iter().filter_map(|kind| line.strip_prefix(kind)).map(name_at));
+                // The identifiers come from a macro: `UserId, OwnedUserId, check_user_id`.
+                if let Some((borrowed, (owned, _))) = line.split_once(", Owned").zip(line.split_once(", check_")) {
+                    found.extend([name_at(borrowed.0), name_at(owned)]);
+                }
+            }
+        }
+    }
+    // The names within macros, and the trait that nobody can name.
+    for no_type in ["", "Sealed"] {
+        assert!(found.remove(no_type), "`{no_type}`");
+    }
+    assert!(found.len() > 150, "the types were not found");
+    assert_eq!(found.difference(&listed).collect::<Vec<_>>(), Vec::<&String>::new());
+    assert_eq!(OF_THE_FEATURE.iter().filter(|name| !found.contains(**name)).count(), 0);
 }
 
 #[test]
@@ -238,4 +464,163 @@ fn messages() {
         assert_eq!(rule.to_string(), rule.reason());
         assert!(!rule.reason().ends_with('.') && rule.reason().starts_with(char::is_lowercase), "{rule:?}");
     }
+}
+
+#[test]
+fn messages_about_versions_knocks_and_machines() {
+    let messages: [(&dyn Error, &str); 20] = [
+        (&UnstableVersionError::Empty, "the name of a room version is empty"),
+        (&UnstableVersionError::TooLong { bytes: 33 }, "the name of a room version has 33 bytes, more than 32"),
+        (
+            &UnstableVersionError::Character,
+            "the name of a room version has a character other than `a-z`, `0-9`, `.` and `-`",
+        ),
+        (&UnstableVersionError::Specified, "the specification has a room version of this name"),
+        (&UnstableVersionError::GoesBy, "a room version goes by a version that the specification does not have"),
+        (&SignError::Hash, "the content hash in `hashes` is not that of the event"),
+        (&SignError::EventId, "event has an `event_id`, which would be signed with it"),
+        (&NotTaken::NotAsked, "this is not asked for now"),
+        (&NotTaken::KeyId, "not a key ID"),
+        (&Failure::NoServers, "no server to ask"),
+        (&Failure::NoVersions, "no room version with knocking to offer"),
+        (&Failure::OwnMembership { membership: Membership::Ban }, "the user's membership is `ban`"),
+        (&Failure::TooLarge, "the event would be too large"),
+        (&Failure::IncompatibleRoomVersion { room_version: "x".to_owned() }, "the room has version `x`"),
+        (&Failed { failure: Failure::NoAnswer, perhaps: None }, "no useful answer"),
+        (&NotAKnock::NoKnocking(RoomVersion::V6), "no knocking in room version 6"),
+        (&NotAKnock::Format(FormatError::Missing("depth")), "event has no `depth`"),
+        (&NotAKnock::NotOwnKnock, "the event is not a user's own knock"),
+        (&NotAKnock::Id(IdError::NoDomain), "an ID of the event has no domain"),
+        (&NoEventId, "the knock has no event ID"),
+    ];
+    for (error, message) in messages {
+        assert_eq!(error.to_string(), message);
+    }
+}
+
+#[test]
+fn messages_about_the_authentication_of_requests() {
+    let messages: [(XMatrixError, &str); 12] = [
+        (XMatrixError::TooLong { bytes: 8193 }, "header of 8193 bytes, more than 8192"),
+        (XMatrixError::Scheme, "the scheme is not `X-Matrix`"),
+        (XMatrixError::Parameters, "malformed parameters"),
+        (XMatrixError::Missing("origin"), "no `origin`"),
+        (XMatrixError::Repeated("sig"), "`sig` occurs twice"),
+        (
+            XMatrixError::ServerName { parameter: "origin", error: IdError::ServerName },
+            "`origin` has a malformed server name",
+        ),
+        (XMatrixError::KeyId, "`key` is not an ed25519 key ID"),
+        (XMatrixError::Signature, "`sig` is not a signature"),
+        (XMatrixError::OtherDestination, "the request is for another server"),
+        (XMatrixError::UnknownKey, "unknown key"),
+        (XMatrixError::ExpiredKey, "expired key"),
+        (XMatrixError::BadSignature, "the signature does not verify"),
+    ];
+    for (error, message) in messages {
+        assert_eq!(error.to_string(), message);
+    }
+    assert_eq!(UnknownMembership.to_string(), "unknown membership");
+    assert_eq!(JsonErrorKind::ContainerTooDeep.to_string(), "JSON nested deeper than 160 levels");
+}
+
+/// An entry that was not looked up is told the same by every step, and is never told on the wire.
+#[test]
+fn messages_about_what_was_not_looked_up() {
+    let missing = || NotLookedUp::new(EventType::Member, "@kay:b.example");
+    let message = "the `m.room.member` entry of the state with the state key `@kay:b.example` was not looked up";
+    let host = HostError::from(missing());
+    let errors: [&dyn Error; 6] = [
+        &missing(),
+        &AuthorizeError::from(missing()),
+        &TemplateError::from(missing()),
+        &NotAnswered::from(missing()),
+        &host,
+        &Refusal::from(missing()),
+    ];
+    for error in errors {
+        assert_eq!(error.to_string(), message);
+    }
+    assert_eq!(AuthorizeError::from(missing()).rejection(), None);
+    let wire = r#"{"errcode":"M_UNKNOWN","error":"Internal server error"}"#;
+    for response in [
+        ErrorResponse::from(missing()),
+        ErrorResponse::from(host),
+        ErrorResponse::from(TemplateError::from(missing())),
+        ErrorResponse::from(Refusal::from(missing())),
+    ] {
+        assert_eq!((response.status(), response.to_string().as_str()), (500, wire));
+    }
+}
+
+#[test]
+fn messages_of_refusals() {
+    let version = RoomVersion::V10;
+    let messages: [(Refusal, &str); 34] = [
+        (Refusal::NoSuchEndpoint, "the path is not that of the endpoint"),
+        (Refusal::Method, "the endpoint does not have this method"),
+        (Refusal::UriTooLong, "the path or the query is too long"),
+        (Refusal::Encoding, "the path is not percent-encoded UTF-8"),
+        (Refusal::RoomId, "not a room ID"),
+        (Refusal::UnknownRoom, "unknown room"),
+        (Refusal::NotInRoom, "this server is not in the room"),
+        (Refusal::PartialState, "the state of the room is not complete yet"),
+        (Refusal::ServerDenied, "the ACL of the room denies the server"),
+        (Refusal::UserId, "not a user ID"),
+        (Refusal::UserOfOtherServer, "the user belongs to another server"),
+        (Refusal::NoVersions, "no `ver`"),
+        (Refusal::IncompatibleRoomVersion(version), "the asking server does not have room version 10"),
+        (Refusal::NoKnocking(version), "no knocking in room version 10"),
+        (Refusal::OldEventFormat(version), "no templates in room version 10"),
+        (Refusal::NotUtf8, "the body is not UTF-8"),
+        (Refusal::Format(FormatError::Missing("depth")), "malformed event: event has no `depth`"),
+        (Refusal::Signature(SignatureError::NoAuthorizingUser), "`join_authorised_via_users_server` is not a user ID"),
+        (Refusal::ContentHash, "the content hash is wrong"),
+        (Refusal::NoPrevEvents, "no previous events"),
+        (Refusal::UnknownPrevEvents, "unknown previous events"),
+        (Refusal::UnknownState, "unknown state before the event"),
+        (
+            Refusal::RejectedByHost { stage: AuthStage::CurrentState },
+            "by the current state: refused by the host's own authorization",
+        ),
+        (Refusal::TooLarge, "the event would be too large"),
+        (Refusal::RateLimited { retry_after_ms: Some(1) }, "rate limited"),
+        (Refusal::Forbidden, "forbidden by the host"),
+        (Refusal::Suspended, "the user is suspended"),
+        (Refusal::Policy, "refused by the policy server of the room"),
+        (HostError::OtherRoom.into(), "the room is not the one that the request names"),
+        (HostError::OtherAuthEvents.into(), "the auth events were matched with another event"),
+        (HostError::NoForwardExtremities.into(), "no previous events to come after"),
+        (
+            HostError::NoEventId { event_type: EventType::Create }.into(),
+            "the `m.room.create` event of the state has no event ID",
+        ),
+        (HostError::NoCreateEvent.into(), "the create event of the room has no text that could be sent"),
+        (HostError::Sign(SignError::EventId).into(), "event has an `event_id`, which would be signed with it"),
+    ];
+    let host_errors: Vec<_> = messages.iter().filter(|(refusal, _)| refusal.is_host_error()).collect();
+    assert_eq!(host_errors, messages[28..].iter().collect::<Vec<_>>());
+    for (refusal, message) in messages {
+        assert_eq!(refusal.to_string(), message);
+    }
+    let mismatches = [
+        (Mismatch::RoomId, "the event is of another room"),
+        (Mismatch::EventType, "the event is not an `m.room.member` event"),
+        (Mismatch::Membership, "the `membership` is not the one of the request"),
+        (Mismatch::StateKey, "the `state_key` is not the sender"),
+        (Mismatch::Sender, "the sender is of another server"),
+        (Mismatch::EventId, "the event ID in the path is not that of the event"),
+        (Mismatch::AuthorizingUser, "a knock with a `join_authorised_via_users_server`"),
+    ];
+    for (mismatch, message) in mismatches {
+        assert_eq!(mismatch.to_string(), message);
+        assert_eq!(Refusal::Mismatch(mismatch).to_string(), message);
+    }
+    let stages = [
+        (AuthStage::Itself, "by itself"),
+        (AuthStage::AuthEvents, "by its auth events"),
+        (AuthStage::StateBefore, "by the state before it"),
+        (AuthStage::CurrentState, "by the current state"),
+    ];
+    assert_eq!(stages.map(|(stage, _)| stage.to_string()), stages.map(|(_, message)| message));
 }
