@@ -7,10 +7,10 @@
 mod operations;
 
 use allocation_counter::measure;
-use operations::{ALL, AuthEventRef, Size};
+use operations::{ALL, NamedOperation, Size};
 
 fn main() {
-    for AuthEventRef { name, make } in ALL {
+    for NamedOperation { name, make } in ALL {
         let operation = make(Size { members: 100, texts: 1_000 });
         let [ours, peer] = [&operation.ours, &operation.peer].map(|side| measure(|| side.run(1)).count_total);
         operation.limit.iter().for_each(|limit| assert!(measure(|| limit.run(1)).count_total == 0, "{name}"));

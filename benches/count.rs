@@ -6,7 +6,7 @@
 #[expect(dead_code, reason = "the other benches take more of it")]
 mod operations;
 
-use operations::{ALL, AuthEventRef, Size, VARIANTS};
+use operations::{ALL, NamedOperation, Size, VARIANTS};
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -15,7 +15,7 @@ fn main() {
         [name, side, repetitions, members] => (*name, *side, repetitions.parse().unwrap(), members.parse().unwrap()),
         _ => ("", "both", 1, 10),
     };
-    for AuthEventRef { make, .. } in
+    for NamedOperation { make, .. } in
         ALL.into_iter().chain(VARIANTS).filter(|operation| name.is_empty() || operation.name == name)
     {
         let operation = make(Size { members, texts: 1_000 });

@@ -10,7 +10,7 @@ use std::hint::black_box;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use matrix_knock::Ed25519;
 use matrix_knock::event::{
-    Ed25519Key, KeyValidity, Pdu, Sign as _, Verify, VerifyKey, content_hash, event_id, sign_event,
+    Ed25519Key, KeyValidity, KeysFn, Pdu, Sign as _, Verify, VerifyKey, content_hash, event_id, sign_event,
 };
 use matrix_knock::id::ServerName;
 use matrix_knock::json::{CanonicalDialect, canonical};
@@ -47,9 +47,9 @@ fn events(criterion: &mut Criterion) {
     let key = Ed25519Key::from_seed("ed25519:1", &[7; 32]);
     let server = ServerName::parse("hs2.test:28448").unwrap();
     let public_key = key.public_key();
-    let keys = |_: &str, key_id: &str| {
+    let keys = KeysFn(|_: &str, key_id: &str| {
         (key_id == "ed25519:1").then_some(VerifyKey { public_key, validity: KeyValidity::Forever })
-    };
+    });
     let verify = |text: &str| {
         let formatted = Pdu::parse(text).unwrap().check_format(VERSION).unwrap();
         formatted.check_signatures(&keys, &Ed25519, 0).unwrap().check_hash().is_ok()

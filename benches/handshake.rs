@@ -39,8 +39,7 @@ fn handshake(criterion: &mut Criterion) {
     let sent: Vec<String> = exchange.texts.iter().map(|text| without_event_id(VERSION, text).unwrap()).collect();
     let list = format!("[{}]", sent.join(","));
     let room_id = RoomId::parse(ROOM).unwrap();
-    let keys = |server: &str, key_id: &str| exchange.key(server, key_id);
-    let filter = || ReceivedRoomState::of_list(black_box(&list)).verify(VERSION, room_id, &keys, &Ed25519, NOW);
+    let filter = || ReceivedRoomState::of_list(black_box(&list)).verify(VERSION, room_id, exchange, &Ed25519, NOW);
     assert_eq!(filter().shown().len(), exchange.texts.len());
     let mut group = criterion.benchmark_group("handshake");
     group.bench_function("make_knock", |bencher| bencher.iter(|| exchange.make_knock()));

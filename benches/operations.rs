@@ -67,52 +67,55 @@ pub(crate) struct Size {
 }
 
 /// An operation by its name.
-pub(crate) struct AuthEventRef {
+pub(crate) struct NamedOperation {
     pub(crate) name: &'static str,
     pub(crate) make: fn(Size) -> Operation,
 }
 
 /// All that has a peer. Where a name says 500, so many users stand in the power levels of the room.
-pub(crate) const ALL: [AuthEventRef; 10] = [
-    AuthEventRef { name: "auth/knock/plain", make: |size| decision::plain("knock", size.members, 5) },
-    AuthEventRef { name: "auth/knock/compiled", make: |size| decision::compiled("knock", size.members, 5) },
-    AuthEventRef { name: "auth/accept/plain_500", make: |size| decision::plain("accept", size.members, 500) },
-    AuthEventRef { name: "auth/accept/compiled_500", make: |size| decision::compiled("accept", size.members, 500) },
-    AuthEventRef { name: "auth/decline/plain_500", make: |size| decision::plain("decline", size.members, 500) },
-    AuthEventRef { name: "auth/decline/compiled_500", make: |size| decision::compiled("decline", size.members, 500) },
-    AuthEventRef { name: "event/id", make: |_| id::operation() },
-    AuthEventRef { name: "handshake/send_knock", make: |_| exchange::operation() },
-    AuthEventRef { name: "stripped/lookup", make: |_| stripped::lookup() },
-    AuthEventRef { name: "stripped/raw_texts", make: |size| stripped::raw_texts(size.texts, Form::Federation) },
+pub(crate) const ALL: [NamedOperation; 10] = [
+    NamedOperation { name: "auth/knock/plain", make: |size| decision::plain("knock", size.members, 5) },
+    NamedOperation { name: "auth/knock/compiled", make: |size| decision::compiled("knock", size.members, 5) },
+    NamedOperation { name: "auth/accept/plain_500", make: |size| decision::plain("accept", size.members, 500) },
+    NamedOperation { name: "auth/accept/compiled_500", make: |size| decision::compiled("accept", size.members, 500) },
+    NamedOperation { name: "auth/decline/plain_500", make: |size| decision::plain("decline", size.members, 500) },
+    NamedOperation { name: "auth/decline/compiled_500", make: |size| decision::compiled("decline", size.members, 500) },
+    NamedOperation { name: "event/id", make: |_| id::operation() },
+    NamedOperation { name: "handshake/send_knock", make: |_| exchange::operation() },
+    NamedOperation { name: "stripped/lookup", make: |_| stripped::lookup() },
+    NamedOperation { name: "stripped/raw_texts", make: |size| stripped::raw_texts(size.texts, Form::Federation) },
 ];
 
 /// The same with other inputs, where the choice of them matters: for people who want to know how much.
-pub(crate) const VARIANTS: [AuthEventRef; 9] = [
-    AuthEventRef {
+pub(crate) const VARIANTS: [NamedOperation; 9] = [
+    NamedOperation {
         name: "auth/knock/plain, contents read each time",
         make: |size| decision::plain_unread("knock", size.members, 5),
     },
-    AuthEventRef {
+    NamedOperation {
         name: "auth/knock/compiled, contents read each time",
         make: |size| decision::compiled_unread("knock", size.members, 5),
     },
-    AuthEventRef {
+    NamedOperation {
         name: "auth/accept/compiled_500, contents read each time",
         make: |size| decision::compiled_unread("accept", size.members, 500),
     },
-    AuthEventRef {
+    NamedOperation {
         name: "auth/knock/plain, our look-up for both",
         make: |size| decision::plain_with_one_look_up("knock", size.members, 5),
     },
-    AuthEventRef { name: "auth/knock/plain, of 64 strangers", make: |size| decision::plain_of_strangers(size.members) },
-    AuthEventRef {
+    NamedOperation {
+        name: "auth/knock/plain, of 64 strangers",
+        make: |size| decision::plain_of_strangers(size.members),
+    },
+    NamedOperation {
         name: "auth/knock/compiled, of 64 strangers",
         make: |size| decision::compiled_of_strangers(size.members),
     },
-    AuthEventRef { name: "stripped/lookup, from texts", make: |_| stripped::lookup_of_texts() },
-    AuthEventRef {
+    NamedOperation { name: "stripped/lookup, from texts", make: |_| stripped::lookup_of_texts() },
+    NamedOperation {
         name: "stripped/raw_texts, unsigned behind the type",
         make: |size| stripped::raw_texts(size.texts, Form::Unsigned),
     },
-    AuthEventRef { name: "pending/raw_texts", make: |size| stripped::pending(size.texts) },
+    NamedOperation { name: "pending/raw_texts", make: |size| stripped::pending(size.texts) },
 ];

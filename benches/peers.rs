@@ -12,7 +12,7 @@ mod operations;
 
 use std::time::{Duration, Instant};
 
-use operations::{ALL, AuthEventRef, Operation, Side, Size, VARIANTS};
+use operations::{ALL, NamedOperation, Operation, Side, Size, VARIANTS};
 
 /// How long a side works in one round, if it can be done in this time at all.
 const ROUND: Duration = Duration::from_millis(10);
@@ -29,13 +29,13 @@ fn main() {
     };
     let (mut ratios, mut limits) = (Vec::new(), Vec::new());
     println!("# {:58} {:>14} {:>14} {:>14}", "nanoseconds, the fastest round", "ours", "peer", "limit");
-    for AuthEventRef { name, make } in ALL {
+    for NamedOperation { name, make } in ALL {
         let times = Times::measure(&make(size), is_test);
         times.print(name);
         ratios.push(format!("ratio {name} {:.5}", times.ratio()));
         limits.extend(times.to_limit().map(|limit| format!("limit {name} {limit:.5}")));
     }
-    for AuthEventRef { name, make } in VARIANTS {
+    for NamedOperation { name, make } in VARIANTS {
         let times = Times::measure(&make(size), is_test);
         times.print(name);
         let limit = times.to_limit().map(|limit| format!(", limit {limit:.5}")).unwrap_or_default();

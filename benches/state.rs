@@ -12,7 +12,8 @@ use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use matrix_knock::id::UserId;
-use matrix_knock::stripped_state::{StrippedEvent, for_client};
+use matrix_knock::state::Snapshot;
+use matrix_knock::stripped_state::{for_client, reads_for_client};
 use operations::Operation;
 use operations::room::{Stored, WAITING, events};
 use operations::stripped::{Form, lookup, pending, raw_texts};
@@ -47,12 +48,13 @@ fn state(criterion: &mut Criterion) {
 
     let events: Vec<Stored<'_>> = events(texts.saturating_mul(10), 5, "knock").collect();
     let user = UserId::parse(WAITING).unwrap();
-    let shown: Vec<StrippedEvent> = for_client(&events, user);
-    assert_eq!(shown.len(), 3);
+    let reads = reads_for_client(user);
+    let shown = || for_client(&Snapshot::of_events(&reads, black_box(&events)), user);
+    assert_eq!(shown().unwrap().len(), 3);
     let mut group = criterion.benchmark_group("stripped/events");
     group.throughput(Throughput::Elements(u64::from(count).saturating_mul(10)));
     group.sample_size(10);
-    group.bench_function("ours", |bencher| bencher.iter(|| for_client(black_box(&events), user)));
+    group.bench_function("ours", |bencher| bencher.iter(shown));
     group.finish();
 }
 

@@ -7,12 +7,12 @@ use ed25519_dalek::{Signature, VerifyingKey};
 use matrix_knock::Ed25519;
 use matrix_knock::auth::AuthStatus;
 use matrix_knock::event::{
-    Ed25519Key, Event, KeyValidity, Pdu, Sign, SignedEvent, Verify, VerifyKey, redact, sign_event,
+    Ed25519Key, Event, EventType, KeyValidity, Keys, Pdu, Sign, SignedEvent, Verify, VerifyKey, redact, sign_event,
 };
 use matrix_knock::id::{EventId, RoomId, ServerName, UserId};
 use matrix_knock::json::{CanonicalDialect, canonical};
-use matrix_knock::resident::submission::{AuthEventRef, PolicyVerdict, SendKnock};
-use matrix_knock::resident::{Decision, MakeKnock, Residence, ResidentRoom};
+use matrix_knock::resident::submission::{AuthEventRef, SendKnock};
+use matrix_knock::resident::{Decision, MakeKnock, PolicyVerdict, Residence, ResidentRoom};
 use matrix_knock::state::{RoomState as _, StateMap};
 use matrix_knock::template::PrevEvent;
 use matrix_knock::template::{CheckedTemplate, Details, Expected};
@@ -99,8 +99,9 @@ pub(crate) struct Exchange {
     pub(crate) knock: SignedEvent,
     /// The answer to `make_knock`.
     pub(crate) answer: String,
-    room: ResidentRoom<'static, StateMap<Pdu<'static>>>,
-    named: Vec<AuthEventRef<Pdu<'static>>>,
+    room: ResidentRoom<'static>,
+    state: &'static StateMap<Pdu<'static>>,
+    named: Vec<AuthEventRef<&'static Pdu<'static>>>,
     home: ServerName<'static>,
     resident_key: [u8; 32],
     home_key: [u8; 32],
@@ -120,13 +121,13 @@ impl Exchange {
         let state: StateMap<Pdu<'_>> = texts.iter().map(|text| Pdu::parse_stored(text).unwrap()).collect();
         let state: &'static StateMap<Pdu<'static>> = Box::leak(Box::new(state));
         let room_id = RoomId::parse(ROOM).unwrap();
-        let room = ResidentRoom { room_id, version: VERSION, residence: Residence::Joined, state };
+        let room = ResidentRoom { room_id, version: VERSION, residence: Residence::Joined };
         let home = ServerName::parse(HOME).unwrap();
 
-        let answer = make_knock(&room, home);
+        let answer = make_knock(&room, state, home);
         let knock = sign_event(VERSION, &fill(&answer, home), home, &ours).unwrap();
-        let named = ["m.room.create", "m.room.power_levels", "m.room.join_rules"]
-            .map(|event_type| state.event(event_type, "").unwrap().clone())
+        let named = [EventType::Create, EventType::PowerLevels, EventType::JoinRules]
+            .map(|event_type| state.event(event_type, "").unwrap().unwrap())
             .map(|event| (event, AuthStatus::Accepted));
         let mut named = named.map(|(event, status)| AuthEventRef { event, status }).to_vec();
         let auth_events: Vec<String> = serde_json::from_str::<Read<'_>>(knock.text())
@@ -154,6 +155,7 @@ impl Exchange {
             texts,
             answer,
             room,
+            state,
             named,
             home,
             resident_key: theirs.public_key(),
@@ -168,7 +170,7 @@ impl Exchange {
     }
 
     pub(crate) fn make_knock(&self) -> String {
-        make_knock(&self.room, self.home)
+        make_knock(&self.room, self.state, self.home)
     }
 
     /// The answer to `make_knock`, read and written anew.
@@ -176,21 +178,15 @@ impl Exchange {
         fill(black_box(&self.answer), self.home)
     }
 
-    /// Everybody's keys.
-    pub(crate) fn key(&self, server: &str, _key_id: &str) -> Option<VerifyKey> {
-        let public_key = if server == HOME { self.home_key } else { self.resident_key };
-        Some(VerifyKey { public_key, validity: KeyValidity::Forever })
-    }
-
     /// `send_knock`, from the text to accepted: the ID of the event.
     pub(crate) fn send_knock(&self, verifier: &impl Verify) -> String {
-        let request =
-            SendKnock { event_id: self.knock.event_id(), origin: self.home, body: black_box(self.knock.text()) };
-        let received = request.check(Some(&self.room)).unwrap();
-        let keys = |server: &str, key_id: &str| self.key(server, key_id);
-        let verified = received.verify(&keys, verifier, NOW).unwrap();
-        let permitted = verified.authorize(&self.named, self.room.state).unwrap();
-        permitted.accept(PolicyVerdict::NotUsed, Decision::Admit).unwrap().pdu().event_id().to_owned()
+        let body = black_box(self.knock.text());
+        let request = SendKnock::new(self.room.room_id, self.knock.event_id(), self.home, body);
+        let checked = request.check(&self.room, self.state).unwrap().verify(self, verifier, NOW).unwrap();
+        let auth_events = checked.match_auth_events(self.named.iter().copied()).unwrap();
+        let authorized = checked.authorize(&auth_events, self.state, self.state).unwrap();
+        let accepted = authorized.accept(self.state, PolicyVerdict::NotUsed, Decision::Admit).unwrap();
+        accepted.pdu().event_id().to_owned()
     }
 
     /// The same with ruma's parts, in the order in which a server needs them.
@@ -228,12 +224,20 @@ impl Exchange {
     }
 }
 
-fn make_knock(room: &ResidentRoom<'static, StateMap<Pdu<'static>>>, home: ServerName<'_>) -> String {
-    let last = room.state.event("m.room.topic", "").and_then(Event::event_id).unwrap();
+/// Everybody's keys.
+impl Keys for Exchange {
+    fn key(&self, server: &str, _key_id: &str) -> Option<VerifyKey> {
+        let public_key = if server == HOME { self.home_key } else { self.resident_key };
+        Some(VerifyKey { public_key, validity: KeyValidity::Forever })
+    }
+}
+
+fn make_knock(room: &ResidentRoom<'_>, state: &StateMap<Pdu<'_>>, home: ServerName<'_>) -> String {
+    let last = state.event(EventType::Topic, "").unwrap().and_then(Event::event_id).unwrap();
     let last = PrevEvent { event_id: EventId::parse(last).unwrap(), depth: 6 };
-    let request = MakeKnock { user_id: KNOCKER, origin: home, versions: &["7", "8", "9", "10", "11", "12"] };
-    let admitted = black_box(request).check(Some(room)).unwrap().decide(Decision::Admit).unwrap();
-    admitted.template(&[last], NOW).unwrap().to_response()
+    let request = MakeKnock::new(room.room_id, KNOCKER, home, ["7", "8", "9", "10", "11", "12"]);
+    let approved = black_box(request).check(room, state).unwrap().decide(Decision::Admit).unwrap();
+    approved.template(state, &[last], NOW).unwrap().to_response()
 }
 
 fn fill(answer: &str, home: ServerName<'_>) -> String {

@@ -1,7 +1,9 @@
 //! A room whose events both sides read through their own trait, and find by the same look-up.
 
+use std::borrow::Cow;
+
 use matrix_knock::RoomVersion;
-use matrix_knock::event::MemberFacts;
+use matrix_knock::event::{EventType, MemberFacts};
 use matrix_knock::state::{RoomState as _, StateMap};
 use ruma_common::{EventId, MilliSecondsSinceUnixEpoch, RoomId, UserId};
 use ruma_events::{StateEventType, TimelineEventType};
@@ -41,8 +43,8 @@ impl<'a> Stored<'a> {
 }
 
 impl matrix_knock::event::Event for Stored<'_> {
-    fn event_type(&self) -> &str {
-        self.event_type
+    fn event_type(&self) -> Cow<'_, str> {
+        Cow::Borrowed(self.event_type)
     }
 
     fn state_key(&self) -> Option<&str> {
@@ -189,13 +191,13 @@ impl Room {
     /// The same in our map, which needs no key of its own for that.
     pub(crate) fn fetch_from_ours(&self, event_type: &StateEventType, key: &str) -> Option<&'static Stored<'static>> {
         let event_type = match event_type {
-            StateEventType::RoomCreate => "m.room.create",
-            StateEventType::RoomJoinRules => "m.room.join_rules",
-            StateEventType::RoomMember => "m.room.member",
-            StateEventType::RoomPowerLevels => "m.room.power_levels",
+            StateEventType::RoomCreate => EventType::Create,
+            StateEventType::RoomJoinRules => EventType::JoinRules,
+            StateEventType::RoomMember => EventType::Member,
+            StateEventType::RoomPowerLevels => EventType::PowerLevels,
             _ => return None,
         };
-        self.state.event(event_type, key).copied()
+        self.state.event(event_type, key).unwrap().copied()
     }
 }
 

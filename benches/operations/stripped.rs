@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::hint::black_box;
 
-use matrix_knock::event::Pdu;
+use matrix_knock::event::{EventType, Pdu};
 use matrix_knock::id::UserId;
 use matrix_knock::pending::PendingKnocks;
 use matrix_knock::state::{FromFn, RoomState as _, StateMap};
@@ -92,11 +92,11 @@ pub(crate) fn lookup_of_texts() -> Operation {
             let state = FromFn(|event_type: &str, key: &str| {
                 text(event_type, key).map(|text| Pdu::parse_stored(text).unwrap())
             });
-            for_client(black_box(&state), user)
+            for_client(black_box(&state), user).unwrap()
         },
         move || {
-            let all = TYPES.into_iter().map(|event_type| (event_type, "")).chain([("m.room.member", WAITING)]);
-            let found = all.filter_map(|(event_type, key)| text(black_box(event_type), key));
+            let all = TYPES.into_iter().map(|event_type| (event_type, "")).chain([(EventType::Member, WAITING)]);
+            let found = all.filter_map(|(event_type, key)| text(black_box(event_type.as_str()), key));
             found
                 .map(|text| Raw::<Stripped<'_>>::new(&serde_json::from_str(text).unwrap()).unwrap().cast_unchecked())
                 .collect::<Vec<Raw<AnyStrippedStateEvent>>>()
@@ -125,10 +125,10 @@ pub(crate) fn lookup() -> Operation {
     let state: &'static StateMap<Stored<'static>> = Box::leak(Box::new(state));
     let user = UserId::parse(WAITING).unwrap();
     Operation::new(
-        move || for_client(black_box(state), user),
+        move || for_client(black_box(state), user).unwrap(),
         move || {
-            let all = TYPES.into_iter().map(|event_type| (event_type, "")).chain([("m.room.member", WAITING)]);
-            let found = all.filter_map(|(event_type, key)| state.event(black_box(event_type), key));
+            let all = TYPES.into_iter().map(|event_type| (event_type, "")).chain([(EventType::Member, WAITING)]);
+            let found = all.filter_map(|(event_type, key)| state.event(black_box(event_type), key).unwrap());
             let stripped = found.map(|event| StrippedRef {
                 content: event.content,
                 sender: event.sender,
