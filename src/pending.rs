@@ -44,10 +44,13 @@
 //! ```
 
 mod answer;
+mod serialized;
 mod stored;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+
+use serde::Deserialize;
 
 pub use self::answer::{Answer, Answerers, Answering, Answers, NotAnswered, Refused};
 use crate::event::{Event, EventType, Membership};
@@ -116,7 +119,7 @@ impl Knocker {
 }
 
 /// A place in the order of arrival. It stays good when knocks go, the one that stood there too. Of use for the index that
-/// gave it, and clones of that.
+/// gave it, and clones of that, stored ones too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position(u64);
 
@@ -160,7 +163,10 @@ pub struct NoEventId;
 /// An update takes the same time in a room of any size, on average over many; the memory is in proportion to the knocks
 /// that are pending. Who knocks again goes to the end: it is another event. Equal are indices with the same knocks in the
 /// same order.
-#[derive(Debug, Clone, Default)]
+///
+/// With serde it keeps its order and its positions.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(try_from = "serialized::Stored<'static>")]
 pub struct PendingKnocks {
     /// Sorted by position. What ends leaves a gap; there are never more gaps than knocks, but for a few.
     slots: Vec<Slot>,

@@ -124,7 +124,8 @@ impl fmt::Display for Membership {
 /// What nearly every decision needs of the content of an `m.room.member` event, and no more: three bytes.
 ///
 /// Reading contents is much of what a decision costs, in a compiled room most. An event that is read once and decided on often, or
-/// looked up in the state again and again, keeps them ([`Event::member_facts`](crate::event::Event::member_facts)).
+/// looked up in the state again and again, keeps them ([`Event::member_facts`](crate::event::Event::member_facts)). serde stores
+/// them.
 ///
 /// # Examples
 ///
@@ -135,7 +136,8 @@ impl fmt::Display for Membership {
 /// assert_eq!(facts.membership(), Some(Membership::Knock));
 /// assert_eq!(MemberFacts::of("[]").membership(), None);
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "StoredFacts", try_from = "StoredFacts")]
 pub struct MemberFacts {
     /// None if the content is no object.
     membership: Option<Field<Option<Membership>>>,
@@ -194,6 +196,74 @@ impl MemberFacts {
     }
 }
 
+/// [`MemberFacts`] as serde stores them.
+#[derive(Serialize, Deserialize)]
+struct StoredFacts {
+    membership: StoredMembership,
+    has_authorizing_user: bool,
+    has_third_party_invite: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum StoredMembership {
+    Ban,
+    Invite,
+    Join,
+    Knock,
+    Leave,
+    /// A string that names no membership.
+    Unknown,
+    Missing,
+    Malformed,
+    /// The content is no object, so that there is nothing in it.
+    NoObject,
+}
+
+/// What was stored are no facts of any content.
+#[derive(Debug, thiserror::Error)]
+#[error("a content that is no object has no properties")]
+struct NoFacts;
+
+impl From<MemberFacts> for StoredFacts {
+    fn from(facts: MemberFacts) -> Self {
+        let MemberFacts { membership, has_authorizing_user, has_third_party_invite } = facts;
+        let membership = match membership {
+            Some(Field::Is(Some(Membership::Ban))) => StoredMembership::Ban,
+            Some(Field::Is(Some(Membership::Invite))) => StoredMembership::Invite,
+            Some(Field::Is(Some(Membership::Join))) => StoredMembership::Join,
+            Some(Field::Is(Some(Membership::Knock))) => StoredMembership::Knock,
+            Some(Field::Is(Some(Membership::Leave))) => StoredMembership::Leave,
+            Some(Field::Is(None)) => StoredMembership::Unknown,
+            Some(Field::Missing) => StoredMembership::Missing,
+            Some(Field::Malformed) => StoredMembership::Malformed,
+            None => StoredMembership::NoObject,
+        };
+        Self { membership, has_authorizing_user, has_third_party_invite }
+    }
+}
+
+impl TryFrom<StoredFacts> for MemberFacts {
+    type Error = NoFacts;
+
+    fn try_from(stored: StoredFacts) -> Result<Self, NoFacts> {
+        let StoredFacts { membership, has_authorizing_user, has_third_party_invite } = stored;
+        let membership = match membership {
+            StoredMembership::Ban => Some(Field::Is(Some(Membership::Ban))),
+            StoredMembership::Invite => Some(Field::Is(Some(Membership::Invite))),
+            StoredMembership::Join => Some(Field::Is(Some(Membership::Join))),
+            StoredMembership::Knock => Some(Field::Is(Some(Membership::Knock))),
+            StoredMembership::Leave => Some(Field::Is(Some(Membership::Leave))),
+            StoredMembership::Unknown => Some(Field::Is(None)),
+            StoredMembership::Missing => Some(Field::Missing),
+            StoredMembership::Malformed => Some(Field::Malformed),
+            StoredMembership::NoObject if has_authorizing_user || has_third_party_invite => return Err(NoFacts),
+            StoredMembership::NoObject => None,
+        };
+        Ok(Self { membership, has_authorizing_user, has_third_party_invite })
+    }
+}
+
 /// What the rules read of the content of a member event.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct MemberContent<'a> {
@@ -231,6 +301,42 @@ impl<'a> MemberContent<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn stored_and_read() {
+        let memberships = [
+            "",
+            r#""membership":"ban""#,
+            r#""membership":"invite""#,
+            r#""membership":"join""#,
+            r#""membership":"knock""#,
+            r#""membership":"leave""#,
+            r#""membership":"x""#,
+            r#""membership":1"#,
+        ];
+        let mut names = Vec::new();
+        for membership in memberships {
+            for more in ["", r#""third_party_invite":1"#, r#""join_authorised_via_users_server":1"#] {
+                let comma = if membership.is_empty() || more.is_empty() { "" } else { "," };
+                let facts = MemberFacts::of(&format!("{{{membership}{comma}{more}}}"));
+                let stored = serde_json::to_value(facts).unwrap();
+                assert_eq!(serde_json::from_value::<MemberFacts>(stored.clone()).unwrap(), facts, "{stored}");
+                names.push(stored["membership"].as_str().unwrap().to_owned());
+            }
+        }
+        names.dedup();
+        assert_eq!(names, ["missing", "ban", "invite", "join", "knock", "leave", "unknown", "malformed"]);
+        let no_object = MemberFacts::of("[]");
+        let stored = r#"{"membership":"no_object","has_authorizing_user":false,"has_third_party_invite":false}"#;
+        assert_eq!(serde_json::to_string(&no_object).unwrap(), stored);
+        assert_eq!(serde_json::from_str::<MemberFacts>(stored).unwrap(), no_object);
+        for changed in ["authorizing_user", "third_party_invite"] {
+            let stored = stored.replace(&format!(r#"{changed}":false"#), &format!(r#"{changed}":true"#));
+            let error = serde_json::from_str::<MemberFacts>(&stored).unwrap_err();
+            assert_eq!(error.to_string(), "a content that is no object has no properties");
+        }
+        assert_eq!(std::mem::size_of::<MemberFacts>(), 3);
+    }
 
     #[test]
     fn memberships() {
