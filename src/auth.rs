@@ -132,7 +132,7 @@ pub fn authorize<'e, E: Event + ?Sized>(
 ) -> Result<Authorized<'e, E>, AuthorizeError> {
     check_type(event)?;
     let facts = StateFacts::new(version, state)?;
-    let membership = member::decide(version, event, &facts, state, verifier)?;
+    let membership = member::decide(&version, event, &facts, state, verifier)?;
     Ok(Authorized { event, version, membership })
 }
 
@@ -151,7 +151,7 @@ pub fn authorize_proposal<'p>(
     state: &(impl RoomState + ?Sized),
 ) -> Result<Authorized<'p, Proposal<'p>>, AuthorizeError> {
     let facts = StateFacts::new(version, state)?;
-    let membership = member::decide(version, proposal, &facts, state, &NoVerifier)?;
+    let membership = member::decide(&version, proposal, &facts, state, &NoVerifier)?;
     Ok(Authorized { event: proposal, version, membership })
 }
 

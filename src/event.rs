@@ -194,6 +194,7 @@ macro_rules! forward {
                 (**self).sole_prev_event()
             }
 
+            #[inline]
             fn member_facts(&self) -> MemberFacts {
                 (**self).member_facts()
             }

@@ -127,7 +127,7 @@ impl CompiledRoom {
         verifier: &(impl Verify + ?Sized),
     ) -> Result<Authorized<'e, E>, AuthorizeError> {
         check_type(event)?;
-        let membership = member::decide(self.version, event, self, state, verifier)?;
+        let membership = member::decide(&self.version, event, self, state, verifier)?;
         Ok(Authorized { event, version: self.version, membership })
     }
 
@@ -141,7 +141,7 @@ impl CompiledRoom {
         proposal: &'p Proposal<'p>,
         state: &(impl RoomState + ?Sized),
     ) -> Result<Authorized<'p, Proposal<'p>>, AuthorizeError> {
-        let membership = member::decide(self.version, proposal, self, state, &NoVerifier)?;
+        let membership = member::decide(&self.version, proposal, self, state, &NoVerifier)?;
         Ok(Authorized { event: proposal, version: self.version, membership })
     }
 

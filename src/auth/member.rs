@@ -20,6 +20,7 @@ enum Stop {
 }
 
 impl Stop {
+    #[cold]
     fn into_error(self, version: RoomVersion) -> AuthorizeError {
         match self {
             Self::Refused(rule, malformed) => Rejection::new(rule, version, malformed).into(),
@@ -36,7 +37,7 @@ impl From<NotLookedUp> for Stop {
 
 /// Decides on an event of type `m.room.member`. What it makes the membership, if it is allowed.
 pub(super) fn decide<E, F, S, V>(
-    version: RoomVersion,
+    version: &RoomVersion,
     event: &E,
     facts: &F,
     state: &S,
@@ -48,7 +49,7 @@ where
     S: RoomState + ?Sized,
     V: Verify + ?Sized,
 {
-    let reject = |stop: Stop| stop.into_error(version);
+    let reject = |stop: Stop| stop.into_error(*version);
     if !readable(Rule::NotFederated, facts.federates_with(event.sender())).map_err(reject)? {
         return Err(reject(Stop::Refused(Rule::NotFederated, None)));
     }
@@ -80,7 +81,7 @@ fn readable<T>(rule: Rule, read: Result<T, impl Into<NoFact>>) -> Result<T, Stop
 }
 
 struct Change<'c, E: ?Sized, F, S: ?Sized, V: ?Sized> {
-    version: RoomVersion,
+    version: &'c RoomVersion,
     event: &'c E,
     sender: &'c str,
     target: &'c str,
@@ -195,7 +196,7 @@ where
         if invite.sender() != self.sender {
             return refuse(Rule::ThirdPartyInviteOfOtherSender);
         }
-        let dialect = CanonicalDialect::of(self.version);
+        let dialect = CanonicalDialect::of(*self.version);
         if !signed.verifies(&invite, dialect, self.verifier) {
             return refuse(Rule::ThirdPartyInviteSignature);
         }

@@ -66,7 +66,10 @@ impl Powers {
     }
 
     fn level(&self, level: fn(&NamedLevels) -> Result<i64, Malformed>) -> Result<Power, Malformed> {
-        self.named.and_then(|named| level(&named)).map(Power::Level)
+        match &self.named {
+            Ok(named) => level(named).map(Power::Level),
+            Err(malformed) => Err(*malformed),
+        }
     }
 }
 
