@@ -115,6 +115,7 @@ pub fn in_texts<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<Vec<Pdu<
 }
 
 /// Whether the text of an event may be one of those that are chosen; false for nearly all that are not.
+#[inline]
 fn may_be_chosen(text: &str) -> bool {
     // In canonical form the type stands last, so that for the many members a look at the end will do: quotes that are not escaped
     // and the last brace of all make this the last property of the event itself.
