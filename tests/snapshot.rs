@@ -170,3 +170,16 @@ fn another_event_than_was_asked_for() {
         }
     }
 }
+
+#[test]
+fn fetching_can_be_sent_to_another_thread() {
+    let (store, reads) = (Store::of(&room()), reads());
+    is_send(&store.fetch(&reads));
+    is_send(&Snapshot::fetch(&reads, async |event_type: EventType<'_>, state_key: &str| {
+        store.state_event(event_type.as_str(), state_key).await
+    }));
+    // Behind a pointer, as in a trait of a host's own.
+    let boxed: std::pin::Pin<Box<dyn Future<Output = _> + Send + '_>> = Box::pin(store.fetch(&reads));
+    let fetched = std::thread::scope(|scope| scope.spawn(|| run(boxed).0).join().unwrap());
+    assert!(authorize_proposal(RoomVersion::V11, &KNOCK, &fetched.unwrap()).is_ok());
+}

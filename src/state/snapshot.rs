@@ -81,6 +81,10 @@ impl<E: Event> Snapshot<E> {
 
     /// Looks up every entry of `reads` with an asynchronous closure, one after the other.
     ///
+    /// The future can be sent to another thread if those of the closure can. They may borrow from `reads` and from what the
+    /// closure captures by reference, but not from the closure itself: a look-up by `&mut` (a transaction) is a loop over
+    /// [`insert`](Self::insert).
+    ///
     /// # Errors
     ///
     /// The first error of the closure.
@@ -88,9 +92,9 @@ impl<E: Event> Snapshot<E> {
     /// # Examples
     ///
     /// See the [type's](Self).
-    pub async fn fetch<X>(
-        reads: &Reads,
-        mut look_up: impl AsyncFnMut(EventType<'_>, &str) -> Result<Option<E>, X>,
+    pub async fn fetch<'r, X, F: Future<Output = Result<Option<E>, X>>>(
+        reads: &'r Reads,
+        mut look_up: impl FnMut(EventType<'r>, &'r str) -> F,
     ) -> Result<Self, X> {
         let mut snapshot = Self::new();
         for (event_type, state_key) in reads.iter() {
