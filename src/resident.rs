@@ -64,7 +64,9 @@ mod sealed {
 }
 
 /// What a request is about: a [`Knock`] or a [`Leave`]. A host that serves both writes its handlers once, over this trait.
-pub trait RequestKind: sealed::Sealed + Clone + Copy + PartialEq + Eq + std::fmt::Debug {
+pub trait RequestKind:
+    sealed::Sealed + Clone + Copy + PartialEq + Eq + std::fmt::Debug + Send + Sync + 'static
+{
     /// The membership that the event has to have.
     const MEMBERSHIP: Membership;
     /// The endpoint of the template: `make_knock`.

@@ -158,7 +158,7 @@ fn status<T>(answer: impl Future<Output = Result<T, ErrorResponse>>) -> u16 {
 
 /// The handlers of one kind: they can be sent to another thread, and end as they should. `look_ups` is how many the template and
 /// the local event take.
-fn handlers<K: RequestKind + Send + Sync>(request: &MakeRequest<'_, K>, own: Option<Membership>, look_ups: [usize; 2]) {
+fn handlers<K: RequestKind>(request: &MakeRequest<'_, K>, own: Option<Membership>, look_ups: [usize; 2]) {
     let origin = ServerName::parse("b.example").unwrap();
     let path = |api, name| format!("/_matrix/federation/{api}/{name}/%21room%3Aa.example/%40kay%3Ab.example");
     let path = [path("v1", K::MAKE), path(if K::SEND == "send_knock" { "v1" } else { "v2" }, K::SEND)];
