@@ -162,7 +162,8 @@ impl Draft {
             None => {
                 let bare =
                     canonical_part(&whole, dialect, Without(&["hashes", "signatures"])).map_err(PduError::Json)?;
-                with_members(&bare, &format!(r#""hashes":{{"sha256":"{hash}"}}"#))
+                let hashed = with_members(&bare, &format!(r#""hashes":{{"sha256":"{hash}"}}"#));
+                canonical(&hashed, dialect).map_err(PduError::Json)?
             }
             Some(claimed) if Sha256Hash::from_base64(&claimed) == Some(hash) => {
                 canonical_part(&whole, dialect, Without(&["signatures"])).map_err(PduError::Json)?
