@@ -2,15 +2,17 @@
 
 use matrix_knock::RoomVersion;
 use matrix_knock::auth::Rule;
-use matrix_knock::event::Membership;
+use matrix_knock::event::{Membership, Pdu};
 use matrix_knock::id::{EventId, RoomId, ServerName};
-use matrix_knock::resident::{AuthStage, Decision, MakeKnock, MakeLeave, Refusal, Residence, ResidentRoom};
+use matrix_knock::resident::{
+    AuthStage, Decision, MakeKnock, MakeLeave, MakeRequest, Refusal, RequestKind, Residence, ResidentRoom,
+};
 use matrix_knock::template::PrevEvent;
 use serde_json::{Value, json};
 
 use super::breaks::Said;
 use super::federation::{ALICE, KAY, THEN, rooms};
-use super::submission::{pdus, put, texts};
+use super::submission::{HandIn, Parts, Whole, pdus, put, texts};
 use super::walks::ready;
 
 pub(crate) const UNKNOWN_ROOM: (u16, &str) = (404, r#"{"errcode":"M_NOT_FOUND","error":"Unknown room"}"#);
@@ -59,27 +61,43 @@ impl Asking {
         put(event, &mut self.state);
     }
 
-    /// What the resident server says.
+    /// What the resident server says: by the whole state, and by the entries that each step reads.
     fn answer(&self) -> Result<String, Refusal> {
         let texts = texts(&self.state);
         let state = pdus(&texts);
-        let room = ResidentRoom {
-            room_id: RoomId::parse(&self.room_id).expect("a room ID"),
-            version: self.version,
-            residence: self.residence,
-            state: &state,
-        };
-        let room = self.is_known.then_some(&room);
+        let room_id = RoomId::parse(&self.room_id).expect("a room ID");
         let origin = ServerName::parse(self.origin).expect("a server name");
-        let versions: Vec<&str> = self.versions.iter().map(String::as_str).collect();
-        let (user_id, versions) = (self.user_id.as_str(), versions.as_slice());
-        let allowed = match self.membership {
-            Membership::Leave => MakeLeave { user_id, origin }.check(room)?,
-            _ => MakeKnock { user_id, origin, versions }.check(room)?,
+        let (by_whole, by_parts) = match self.membership {
+            Membership::Leave => {
+                let request = MakeLeave::new(room_id, &self.user_id, origin);
+                (self.answer_by::<_, Whole>(request.clone(), &state), self.answer_by::<_, Parts>(request, &state))
+            }
+            _ => {
+                let request = MakeKnock::new(room_id, &self.user_id, origin, &self.versions);
+                (self.answer_by::<_, Whole>(request.clone(), &state), self.answer_by::<_, Parts>(request, &state))
+            }
         };
-        assert_eq!(allowed.user_id().as_str(), self.user_id);
+        assert_eq!(by_parts, by_whole);
+        by_whole
+    }
+
+    fn answer_by<K: RequestKind, H: HandIn>(
+        &self,
+        request: MakeRequest<'_, K>,
+        current: &[Pdu<'_>],
+    ) -> Result<String, Refusal> {
+        if !self.is_known {
+            return Err(Refusal::UnknownRoom);
+        }
+        let room_id = RoomId::parse(&self.room_id).expect("a room ID");
+        let room = ResidentRoom { room_id, version: self.version, residence: self.residence };
+        let state = H::hand_in(current, &request.reads(&room));
+        let allowed = request.check(&room, &state)?;
+        assert_eq!(allowed.user_id(), *self.user_id);
+        let approved = allowed.decide(self.decision)?;
         let last = PrevEvent { event_id: EventId::parse(&self.tip.0).expect("an event ID"), depth: self.tip.1 };
-        let template = allowed.decide(self.decision)?.template(&[last], THEN).expect("a template");
+        let state = H::hand_in(current, &approved.reads());
+        let template = approved.template(&state, &[last], THEN).expect("a template");
         assert_eq!(template.version(), self.version);
         Ok(template.to_response())
     }

@@ -4,8 +4,7 @@ use matrix_knock::RoomVersion;
 use matrix_knock::auth::{AuthStatus, Rule};
 use matrix_knock::event::{Ed25519Key, FormatError, KeyValidity, Membership, PduError, SignatureError};
 use matrix_knock::json::JsonErrorKind;
-use matrix_knock::resident::submission::PolicyVerdict;
-use matrix_knock::resident::{AuthStage, Decision, Mismatch, Refusal, Residence};
+use matrix_knock::resident::{AuthStage, Decision, Mismatch, PolicyVerdict, Refusal, Residence};
 use serde_json::{Value, json};
 
 use super::asking::{FORBIDDEN, UNKNOWN_ROOM};
@@ -21,6 +20,8 @@ const SIGNATURE: (u16, &str) =
 pub(crate) enum Said {
     This(Refusal),
     Rule(AuthStage, Rule),
+    /// That these auth events are missing, by their IDs.
+    Missing(Vec<String>),
     /// An error of the JSON, wherever.
     Json(JsonErrorKind),
 }
@@ -32,9 +33,10 @@ impl Said {
                 let found = (stage, rejection.rule(), rejection.version(), rejection.malformed());
                 found == (by, *rule, version, None)
             }
+            (Self::Missing(ids), Refusal::UnknownAuthEvents(unknown)) => unknown.ids().eq(ids.iter()),
             (Self::Json(kind), Refusal::Format(FormatError::Pdu(PduError::Json(error)))) => error.kind() == *kind,
             (Self::This(refusal), found) => refusal == found,
-            (Self::Rule(..) | Self::Json(_), _) => false,
+            (Self::Rule(..) | Self::Missing(_) | Self::Json(_), _) => false,
         }
     }
 }
@@ -59,6 +61,10 @@ const fn itself(rule: Rule) -> Said {
 
 fn not_signed() -> Said {
     Said::This(Refusal::Signature(SignatureError::NotSigned { server: "k.example".to_owned() }))
+}
+
+fn text_of(value: &Value) -> String {
+    value.as_str().expect("a string").to_owned()
 }
 
 pub(crate) const fn row(
@@ -160,16 +166,16 @@ fn common() -> Vec<Break> {
         ),
         row(
             30,
-            "no previous events",
-            |it| it.event["prev_events"] = json!([]),
-            |_| Said::This(Refusal::NoPrevEvents),
+            "unknown auth events",
+            |it| it.found = Some(it.auth_events.len() - 1),
+            |it| Said::Missing(vec![text_of(&it.auth_events.last().expect("an auth event").0["event_id"])]),
             FORBIDDEN,
         ),
         row(
             31,
-            "unknown auth events",
-            |it| it.found = Some(it.auth_events.len() - 1),
-            |_| Said::This(Refusal::UnknownAuthEvents),
+            "no previous events",
+            |it| it.event["prev_events"] = json!([]),
+            |_| Said::This(Refusal::NoPrevEvents),
             FORBIDDEN,
         ),
         row(
@@ -206,31 +212,31 @@ fn common() -> Vec<Break> {
         ),
         row(
             50,
+            "policy server",
+            |it| it.policy = PolicyVerdict::Refused,
+            |_| Said::This(Refusal::Policy),
+            (403, r#"{"errcode":"M_FORBIDDEN","error":"Not allowed here"}"#),
+        ),
+        row(
+            51,
             "rate limit",
             |it| it.decision = Decision::RateLimited { retry_after_ms: Some(1500) },
             |_| Said::This(Refusal::RateLimited { retry_after_ms: Some(1500) }),
             (429, r#"{"errcode":"M_LIMIT_EXCEEDED","error":"Too many requests","retry_after_ms":1500}"#),
         ),
         row(
-            50,
+            51,
             "forbidden",
             |it| it.decision = Decision::Forbidden,
             |_| Said::This(Refusal::Forbidden),
             (403, r#"{"errcode":"M_FORBIDDEN","error":"Not allowed here"}"#),
         ),
         row(
-            50,
+            51,
             "suspended",
             |it| it.decision = Decision::Suspended,
             |_| Said::This(Refusal::Suspended),
             (403, r#"{"errcode":"M_USER_SUSPENDED","error":"The user is suspended"}"#),
-        ),
-        row(
-            51,
-            "policy server",
-            |it| it.policy = PolicyVerdict::Refused,
-            |_| Said::This(Refusal::Policy),
-            (403, r#"{"errcode":"M_FORBIDDEN","error":"Not allowed here"}"#),
         ),
     ]
 }

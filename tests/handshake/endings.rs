@@ -2,11 +2,11 @@
 
 use matrix_knock::RoomVersion;
 use matrix_knock::knocking::room_state::{MAX_ANSWER_BYTES, VerifiedRoomState};
-use matrix_knock::knocking::{Details, Failed, Failure, PendingKnock, Retracted, Retracting};
+use matrix_knock::knocking::{Details, Failed, Failure, PendingKnock, Retracted};
 use matrix_knock::resident::{Decision, Refusal, Residence};
 
 use super::federation::{A, Answer, B, Federation, KAY, rooms, versions};
-use super::knocker::{BOTH, Knocked, Memory, details, knock, machine, run, run_retraction};
+use super::knocker::{BOTH, Knocked, Memory, details, knock, left, machine, retracting, run, run_retraction};
 use super::walks::{pending, shown};
 
 fn answer(status: u16, body: &str) -> Answer {
@@ -59,10 +59,10 @@ fn walk(federation: &mut Federation, first: &Does, second: &Does, memory: Memory
     let machine = machine(&federation.room.id, &BOTH, &details());
     let mut sent = Vec::new();
     let walk = run(machine, memory, |request, now| {
-        if request.method == "GET" {
+        if request.method() == "GET" {
             return federation.serve(request, now);
         }
-        sent.push((request.path_and_query.clone(), request.body.clone()));
+        sent.push((request.path_and_query(), request.body().map(str::to_owned)));
         match if request.server == A { first } else { second } {
             Does::Says(answer) => answer.clone(),
             Does::Takes(answer) => {
@@ -96,7 +96,7 @@ fn the_same_event_to_the_next_server() {
                     "{silence:?}"
                 );
                 let pending = walk.outcome.expect("a knock that is taken");
-                assert_eq!((pending.server(), pending.event_id()), (B, federation.room.tip.as_str()));
+                assert_eq!((pending.server().as_str(), pending.event_id()), (B, federation.room.tip.as_str()));
                 assert_eq!(federation.room.events.len(), room.room.events.len() + 1);
                 let knock_state: Vec<String> = pending.knock_state().iter().map(ToString::to_string).collect();
                 assert_eq!(knock_state, shown(version, join_rule));
@@ -143,10 +143,11 @@ fn is_the_knock(perhaps: Option<&PendingKnock>, federation: &Federation, server:
     let perhaps = perhaps.expect("a knock that may stand in the room");
     let room = &federation.room;
     assert_eq!(
-        (perhaps.room_id(), perhaps.user_id(), perhaps.version(), perhaps.server(), perhaps.event_id()),
-        (room.id.as_str(), KAY, room.version, server, room.tip.as_str())
+        (perhaps.room_id().as_str(), perhaps.user_id().as_str(), perhaps.version(), perhaps.server().as_str()),
+        (room.id.as_str(), KAY, room.version, server)
     );
-    assert_eq!(perhaps.event(), room.events[&room.tip]);
+    let (id, text) = (room.tip.as_str(), room.events[&room.tip].as_str());
+    assert_eq!((perhaps.event_id(), perhaps.event().event_id(), perhaps.event().text()), (id, id, text));
     let knock_state: Vec<String> = perhaps.knock_state().iter().map(ToString::to_string).collect();
     assert_eq!(knock_state, shown(room.version, "knock")[3..]);
 }
@@ -166,10 +167,9 @@ fn nobody_says_anything() {
                 let perhaps = perhaps_of(&walk);
                 is_the_knock(perhaps, &federation, A);
 
-                let retracting = Retracting::start(perhaps.expect("a knock"), &BOTH, None).expect("a knock");
+                let retracting = retracting(perhaps.expect("a knock"), &BOTH, None);
                 let walk = run_retraction(retracting, Memory::Keeps, |request, now| federation.serve(request, now));
-                let event_id = federation.room.at("m.room.member", KAY);
-                assert_eq!(walk.outcome, Retracted::InRoom { server: A.to_owned(), event_id });
+                assert_eq!(walk.outcome, left(A, &federation.room));
             }
         }
     }
@@ -181,7 +181,7 @@ fn what_was_said_of_templates_is_forgotten() {
     for (status, silence) in [(403, None), (429, answer(500, "")), (404, None), (500, answer(302, ""))] {
         let mut federation = Federation::new(RoomVersion::V9, "knock");
         let machine = machine(&federation.room.id, &BOTH, &details());
-        let walk = run(machine, Memory::Stores, |request, now| match (request.server.as_str(), request.method) {
+        let walk = run(machine, Memory::Stores, |request, now| match (request.server.as_str(), request.method()) {
             (A, _) => answer(status, "{}"),
             (_, "PUT") => {
                 federation.serve(request, now);
@@ -201,23 +201,22 @@ fn what_was_said_of_templates_is_forgotten() {
 fn a_leave_that_is_not_taken() {
     let mut room = Federation::new(RoomVersion::V12, "knock_restricted");
     let pending = pending(&mut room);
-    let retracting = Retracting::start(&pending, &BOTH, None).expect("a knock");
+    let retracting = retracting(&pending, &BOTH, None);
     for silence in silences() {
         for is_taken in [true, false] {
             let mut federation = room.clone();
             let walk = run_retraction(retracting.clone(), Memory::Stores, |request, now| {
-                match (request.method, request.server.as_str()) {
+                match (request.method(), request.server.as_str()) {
                     ("PUT", A) if is_taken => federation.serve(request, now).and(silence.clone()),
                     ("PUT", A) => silence.clone(),
                     _ => federation.serve(request, now),
                 }
             });
             assert_eq!(walk.asked, ["a.example make_leave", "a.example send_leave", "b.example send_leave"]);
-            let event_id = federation.room.tip.clone();
-            assert_eq!(walk.outcome, Retracted::InRoom { server: B.to_owned(), event_id });
+            assert_eq!(walk.outcome, left(B, &federation.room));
         }
         let mut federation = room.clone();
-        let walk = run_retraction(retracting.clone(), Memory::Stores, |request, now| match request.method {
+        let walk = run_retraction(retracting.clone(), Memory::Stores, |request, now| match request.method() {
             "PUT" => silence.clone(),
             _ => federation.serve(request, now),
         });
@@ -226,7 +225,7 @@ fn a_leave_that_is_not_taken() {
     }
     for (refusal, failure) in refusals() {
         let mut federation = room.clone();
-        let walk = run_retraction(retracting.clone(), Memory::Stores, |request, now| match request.method {
+        let walk = run_retraction(retracting.clone(), Memory::Stores, |request, now| match request.method() {
             "PUT" => refusal.clone(),
             _ => federation.serve(request, now),
         });
@@ -268,7 +267,7 @@ fn what_resident_servers_say() {
             (federation.residence, federation.decision) = (Residence::Joined, Decision::Admit);
             let machine = machine(&federation.room.id, &BOTH, &details());
             let walk = run(machine, Memory::Keeps, |request, now| {
-                if request.method == "PUT" {
+                if request.method() == "PUT" {
                     (federation.residence, federation.decision) = (residence, decision);
                 }
                 federation.serve(request, now)
@@ -319,10 +318,10 @@ fn too_large() {
         let machine = machine(&federation.room.id, &BOTH, &details);
         run(machine, Memory::Stores, |request, now| federation.serve(request, now))
     };
-    let one = with(1).outcome.expect("a knock that is taken").event().len();
+    let one = with(1).outcome.expect("a knock that is taken").event().text().len();
     let most = 65_536 - one + 1;
     let pending = with(most).outcome.expect("a knock that is taken");
-    assert_eq!(pending.event().len(), 65_536);
+    assert_eq!(pending.event().text().len(), 65_536);
     for bytes in [most + 1, most + 100, most + 400, 65_536, 200_000] {
         let walk = with(bytes);
         assert_eq!(walk.outcome, Err(Failed { failure: Failure::TooLarge, perhaps: None }));

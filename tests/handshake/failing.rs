@@ -2,13 +2,13 @@
 
 use matrix_knock::RoomVersion;
 use matrix_knock::event::Membership;
-use matrix_knock::id::{RoomId, UserId};
+use matrix_knock::id::{IdError, OwnedServerName, RoomId, UserId};
 use matrix_knock::knocking::{
-    Details, Failed, Failure, Intent, Knocking, MAX_SERVERS, OwnMembership, Retracted, Retracting, Start,
+    Details, Failed, Failure, Intent, Knocking, MAX_SERVERS, OwnMembership, Retracted, Start,
 };
 
 use super::federation::{A, Answer, B, Federation, KAY, versions};
-use super::knocker::{BOTH, Memory, details, machine, run, run_retraction};
+use super::knocker::{BOTH, Memory, details, left, machine, names, retracting, run, run_retraction};
 use super::walks::pending;
 
 fn answer(status: u16, body: &str) -> Answer {
@@ -111,7 +111,7 @@ fn the_next_server_is_asked() {
             });
             let pending = walk.outcome.expect("a knock that is taken");
             assert_eq!(walk.asked, ["a.example make_knock", "b.example make_knock", "b.example send_knock"]);
-            assert_eq!((pending.server(), pending.event_id()), (B, federation.room.tip.as_str()));
+            assert_eq!((pending.server().as_str(), pending.event_id()), (B, federation.room.tip.as_str()));
 
             let alone = super::knocker::machine(&federation.room.id, &[A], &details());
             let walk = run(alone, Memory::Stores, |_, _| first.clone());
@@ -129,7 +129,7 @@ fn what_the_client_is_told() {
     for (first, one) in &rows {
         for (second, other) in &rows {
             let walk = run(machine(room_id, &BOTH, &details()), Memory::Keeps, |request, _| {
-                if request.server == A { first.clone() } else { second.clone() }
+                if request.server == *A { first.clone() } else { second.clone() }
             });
             let told = if place(other) < place(one) { other } else { one };
             assert_eq!(walk.outcome, Err(Failed { failure: told.clone(), perhaps: None }), "{first:?} {second:?}");
@@ -146,7 +146,7 @@ fn what_the_client_is_told() {
     for order in 0..256_usize {
         let said = [order % 4, order / 4 % 4, order / 16 % 4, order / 64];
         let walk = run(machine(room_id, &servers, &details()), Memory::Keeps, |request, _| {
-            let position = servers.iter().position(|server| *server == request.server).expect("one of the servers");
+            let position = servers.iter().position(|server| request.server == **server).expect("one of the servers");
             kinds[said[position]].0.clone()
         });
         let best = said.into_iter().min().expect("four of them");
@@ -164,7 +164,7 @@ fn the_room_has_another_version() {
             answer(400, &format!(r#"{{"errcode":"M_INCOMPATIBLE_ROOM_VERSION","room_version":"{version}"}}"#));
         for (first, _) in refusals() {
             let walk = run(machine("!r:a.example", &BOTH, &details()), Memory::Stores, |request, _| {
-                if request.server == A { first.clone() } else { incompatible.clone() }
+                if request.server == *A { first.clone() } else { incompatible.clone() }
             });
             assert_eq!(walk.outcome, Err(Failed { failure: failure.clone(), perhaps: None }));
             assert_eq!(walk.asked, ["a.example make_knock", "b.example make_knock"]);
@@ -182,7 +182,7 @@ fn a_leave_that_nobody_takes() {
     let mut federation = Federation::new(RoomVersion::V11, "knock");
     let pending = pending(&mut federation);
     for (said, failure) in refusals().into_iter().chain([(incompatible, Failure::NoAnswer)]) {
-        let retracting = Retracting::start(&pending, &[B], None).expect("a knock");
+        let retracting = retracting(&pending, &[B], None);
         let walk = run_retraction(retracting.clone(), Memory::Stores, |_, _| said.clone());
         assert_eq!(walk.outcome, Retracted::LocallyOnly { failure }, "{said:?}");
         assert_eq!(walk.asked, ["a.example make_leave", "b.example make_leave"]);
@@ -192,8 +192,7 @@ fn a_leave_that_nobody_takes() {
             A => said.clone(),
             _ => federation.serve(request, now),
         });
-        let event_id = federation.room.tip.clone();
-        assert_eq!(walk.outcome, Retracted::InRoom { server: B.to_owned(), event_id });
+        assert_eq!(walk.outcome, left(B, &federation.room));
         assert_eq!(walk.asked, ["a.example make_leave", "b.example make_leave", "b.example send_leave"]);
     }
 }
@@ -203,7 +202,7 @@ fn start(own: OwnMembership, servers: &[&str], versions: &[RoomVersion]) -> Star
         room_id: RoomId::parse("!r:a.example").expect("a room ID"),
         user_id: UserId::parse(KAY).expect("a user ID"),
         own,
-        servers,
+        servers: &names(servers),
         versions,
         details: &Details::default(),
     })
@@ -216,30 +215,34 @@ fn beginnings() {
         (None, Start::Local),
         (Some(Membership::Leave), Start::Local),
         (Some(Membership::Knock), Start::Local),
-        (Some(Membership::Join), Start::Failed(Failure::Forbidden)),
-        (Some(Membership::Invite), Start::Failed(Failure::Forbidden)),
-        (Some(Membership::Ban), Start::Failed(Failure::Forbidden)),
+        (Some(Membership::Join), Start::Failed(Failure::OwnMembership { membership: Membership::Join })),
+        (Some(Membership::Invite), Start::Failed(Failure::OwnMembership { membership: Membership::Invite })),
+        (Some(Membership::Ban), Start::Failed(Failure::OwnMembership { membership: Membership::Ban })),
     ] {
         for servers in [&[][..], &BOTH] {
             assert_eq!(start(OwnMembership::InRoom(own), servers, &[NEW]), expected, "{own:?}");
         }
     }
     let outside = OwnMembership::OutOfBand;
-    for nobody in [&[][..], &["k.example"], &["", "a b", "a.example:", "@x:a.example", "k.example"]] {
+    for nobody in [&[][..], &["k.example"], &["k.example"; MAX_SERVERS + 1]] {
         assert_eq!(start(outside, nobody, &[NEW]), Start::Failed(Failure::NoServers), "{nobody:?}");
+    }
+    // What is no server name cannot be asked for.
+    for malformed in ["", "a b", "a.example:", "@x:a.example", "not a name", "-x-:y"] {
+        assert_eq!(malformed.parse::<OwnedServerName>(), Err(IdError::ServerName), "{malformed}");
     }
     for old in [&[][..], &[RoomVersion::V1, RoomVersion::V6]] {
         assert_eq!(start(outside, &BOTH, old), Start::Failed(Failure::NoVersions));
     }
 }
 
-/// At most 20 servers, in order, each once; none that is malformed, and not the knocking server.
+/// At most 20 servers, in order, each once, and not the knocking server.
 #[test]
 fn who_is_asked() {
     let many: Vec<String> = (1..=30).map(|number| format!("s{number}.example")).collect();
-    let mut servers = vec!["k.example", "not a name", ""];
+    let mut servers = vec!["k.example"];
     for name in &many {
-        servers.extend([name.as_str(), "k.example", "s1.example", "-x-:y"]);
+        servers.extend([name.as_str(), "k.example", "s1.example"]);
     }
     let walk = run(machine("!r:a.example", &servers, &details()), Memory::Keeps, |_, _| None);
     assert_eq!(walk.outcome, Err(Failed { failure: Failure::NoAnswer, perhaps: None }));
@@ -257,6 +260,21 @@ fn responses() {
     for (failure, status, body) in [
         (Failure::NoServers, 404, r#"{"errcode":"M_NOT_FOUND","error":"No server is known that is in the room"}"#),
         (Failure::NoVersions, 403, r#"{"errcode":"M_FORBIDDEN","error":"This server does not have knocking"}"#),
+        (
+            Failure::OwnMembership { membership: Membership::Join },
+            403,
+            r#"{"errcode":"M_FORBIDDEN","error":"You are in the room already"}"#,
+        ),
+        (
+            Failure::OwnMembership { membership: Membership::Invite },
+            403,
+            r#"{"errcode":"M_FORBIDDEN","error":"You are invited to the room already"}"#,
+        ),
+        (
+            Failure::OwnMembership { membership: Membership::Ban },
+            403,
+            r#"{"errcode":"M_FORBIDDEN","error":"You are banned from the room"}"#,
+        ),
         (Failure::TooLarge, 413, r#"{"errcode":"M_TOO_LARGE","error":"The reason or the name is too long"}"#),
         (
             Failure::IncompatibleRoomVersion { room_version: "org.\"x\"".to_owned() },

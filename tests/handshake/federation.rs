@@ -4,15 +4,16 @@
 use std::collections::BTreeMap;
 
 use matrix_knock::auth::{AuthStatus, AuthorizeError, Selection, authorize};
-use matrix_knock::event::{Ed25519Key, Event, KeyValidity, Pdu, VerifyKey, sign_event};
+use matrix_knock::event::{Ed25519Key, Event, EventType, KeyValidity, Keys, Pdu, VerifyKey, sign_event};
 use matrix_knock::id::{EventId, RoomId, ServerName};
-use matrix_knock::knocking::Request;
-use matrix_knock::resident::submission::{
-    AuthEventRef, AuthorizedEvent, PolicyVerdict, RequestKind, SendKnock, SendLeave, SignatureChecked,
+use matrix_knock::machine::Request;
+use matrix_knock::resident::submission::{AuthEventRef, SendRequest};
+use matrix_knock::resident::{
+    Decision, Knock, Leave, MakeRequest, PolicyVerdict, Refusal, RequestKind, Residence, ResidentRoom,
 };
-use matrix_knock::resident::{Decision, MakeKnock, MakeLeave, Refusal, Residence, ResidentRoom};
-use matrix_knock::state::RoomState;
-use matrix_knock::template::{PrevEvent, Template};
+use matrix_knock::state::{Reads, RoomState, Snapshot, StateMap};
+use matrix_knock::template::PrevEvent;
+use matrix_knock::wire::BuiltRequest;
 use matrix_knock::{Ed25519, RoomVersion};
 use serde_json::{Value, json};
 
@@ -44,9 +45,15 @@ pub(crate) fn key(server: &str) -> Ed25519Key {
     Ed25519Key::from_seed(KEY_ID, &[server.as_bytes()[0]; 32])
 }
 
-pub(crate) fn keys(server: &str, key_id: &str) -> Option<VerifyKey> {
-    let public_key = key(server).public_key();
-    (key_id == KEY_ID).then_some(VerifyKey { public_key, validity: KeyValidity::Forever })
+/// Every server has one key, and everybody knows it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct AllKeys;
+
+impl Keys for AllKeys {
+    fn key(&self, server: &str, key_id: &str) -> Option<VerifyKey> {
+        let public_key = key(server).public_key();
+        (key_id == KEY_ID).then_some(VerifyKey { public_key, validity: KeyValidity::Forever })
+    }
 }
 
 /// An event as its server sends it, and its ID.
@@ -144,7 +151,7 @@ impl Room {
         let draft = event.to_string();
         event["auth_events"] = Selection::of(self.version, &Pdu::parse(&draft).expect("an event"))
             .auth_events()
-            .filter_map(|(name, key)| self.places.get(&(name.to_owned(), key.to_owned())))
+            .filter_map(|(event_type, key)| self.places.get(&(event_type.to_string(), key.to_owned())))
             .map(|id| json!(id))
             .collect();
         let (_, server) = sender.split_once(':').expect("a user ID");
@@ -176,12 +183,17 @@ impl Room {
         Some(Pdu::parse(text).expect("an event").with_event_id(event_id.to_owned()))
     }
 
-    fn pdus(&self, places: &Places) -> Vec<Pdu<'_>> {
-        places.values().filter_map(|id| self.pdu(id)).collect()
+    fn pdus(&self, places: &Places) -> impl Iterator<Item = Pdu<'_>> {
+        places.values().filter_map(|id| self.pdu(id))
     }
 
-    pub(crate) fn state(&self) -> Vec<Pdu<'_>> {
-        self.pdus(&self.places)
+    pub(crate) fn state(&self) -> StateMap<Pdu<'_>> {
+        self.pdus(&self.places).collect()
+    }
+
+    /// The entries of the current state that a step reads, and nothing else.
+    fn current(&self, reads: &Reads) -> Snapshot<Pdu<'_>> {
+        Snapshot::of_events(reads, self.pdus(&self.places))
     }
 
     /// The ID of the event in this place of the state.
@@ -227,85 +239,93 @@ impl Federation {
     }
 
     fn route(&mut self, request: &Request, now: u64) -> Result<String, Refusal> {
-        let (path, query) = request.path_and_query.split_once('?').unwrap_or((&request.path_and_query, ""));
-        let parts: Vec<String> = path.split('/').map(decoded).collect();
+        let http = request.to_http();
+        let parts: Vec<String> = http.path.split('/').map(decoded).collect();
         let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
-        let origin = ServerName::parse("k.example").expect("a server name");
-        match (request.method, parts.as_slice(), &request.body) {
-            ("GET", ["", "_matrix", "federation", "v1", "make_knock", room_id, user_id], None) => {
-                let versions: Vec<String> =
-                    query.split('&').filter_map(|pair| pair.strip_prefix("ver=")).map(decoded).collect();
-                let versions: Vec<&str> = versions.iter().map(String::as_str).collect();
-                let state = self.room.state();
-                let allowed = MakeKnock { user_id, origin, versions: &versions }
-                    .check(self.resident(room_id, &state).as_ref())?;
-                Ok(self.template(|last| allowed.decide(self.decision).map(|it| it.template(last, now)))?.to_response())
+        let ["", "_matrix", "federation", api, endpoint, room_id, last] = parts[..] else {
+            panic!("no such path: {}", http.path)
+        };
+        match (http.method, api, endpoint, &http.body) {
+            ("GET", "v1", "make_knock", None) => self.make::<Knock>((room_id, last), &http, now),
+            ("GET", "v1", "make_leave", None) => {
+                assert_eq!(http.query, "");
+                self.make::<Leave>((room_id, last), &http, now)
             }
-            ("GET", ["", "_matrix", "federation", "v1", "make_leave", room_id, user_id], None) => {
-                assert_eq!(query, "");
-                let state = self.room.state();
-                let allowed = MakeLeave { user_id, origin }.check(self.resident(room_id, &state).as_ref())?;
-                Ok(self.template(|last| allowed.decide(self.decision).map(|it| it.template(last, now)))?.to_response())
-            }
-            ("PUT", ["", "_matrix", "federation", "v1", "send_knock", room_id, event_id], Some(body)) => {
-                let state = self.room.state();
-                let received = SendKnock { event_id, origin, body }.check(self.resident(room_id, &state).as_ref())?;
-                let text = |event: &&Pdu<'_>| event.to_federation(self.room.version).ok();
-                let (event_id, key_ids) = (received.event_id().to_owned(), received.key_ids());
-                assert_eq!(key_ids, [KEY_ID]);
-                let verified = received.verify(&keys, &Ed25519, now)?;
-                if self.room.events.contains_key(verified.event_id()) {
-                    return Ok(verified.known().to_response(text).expect("a create event"));
-                }
-                let accepted = self.permitted(verified)?.accept(PolicyVerdict::NotUsed, self.decision)?;
-                let response = accepted.to_response(text).expect("a create event");
-                self.room.take(&event_id, body);
-                Ok(response)
-            }
-            ("PUT", ["", "_matrix", "federation", "v2", "send_leave", room_id, event_id], Some(body)) => {
-                let state = self.room.state();
-                let received = SendLeave { event_id, origin, body }.check(self.resident(room_id, &state).as_ref())?;
-                let event_id = received.event_id().to_owned();
-                let verified = received.verify(&keys, &Ed25519, now)?;
-                if self.room.events.contains_key(verified.event_id()) {
-                    return Ok(verified.known().to_response().to_owned());
-                }
-                let accepted = self.permitted(verified)?.accept(PolicyVerdict::NotUsed, self.decision)?;
-                let response = accepted.to_response().to_owned();
-                self.room.take(&event_id, body);
-                Ok(response)
-            }
-            (method, _, body) => panic!("no such request: {method} {} {body:?}", request.path_and_query),
+            ("PUT", "v1", "send_knock", Some(body)) => self.take_in::<Knock>((room_id, last, body), &http, now),
+            ("PUT", "v2", "send_leave", Some(body)) => self.take_in::<Leave>((room_id, last, body), &http, now),
+            (method, _, _, body) => panic!("no such request: {method} {} {body:?}", http.path),
         }
     }
 
-    fn resident<'r, 's>(&'r self, room_id: &str, state: &'r Vec<Pdu<'s>>) -> Option<ResidentRoom<'r, Vec<Pdu<'s>>>> {
-        (room_id == self.room.id).then(|| ResidentRoom {
-            room_id: RoomId::parse(&self.room.id).expect("a room ID"),
-            version: self.room.version,
-            residence: self.residence,
-            state,
-        })
-    }
-
-    fn template<E: std::fmt::Debug>(
+    /// `make_knock` or `make_leave`. Each step has the entries of the state that it reads, and no others.
+    fn make<K: RequestKind>(
         &self,
-        of: impl FnOnce(&[PrevEvent<'_>]) -> Result<Result<Template, E>, Refusal>,
-    ) -> Result<Template, Refusal> {
+        (room_id, user_id): (&str, &str),
+        http: &BuiltRequest,
+        now: u64,
+    ) -> Result<String, Refusal> {
+        let request = MakeRequest::<K>::parse(knocking_server(), http.as_http())?;
+        assert_eq!(request.room_id(), *room_id);
+        let room = self.resident(room_id)?;
+        let state = self.room.current(&request.reads(&room));
+        let allowed = request.check(&room, &state)?;
+        assert_eq!(allowed.user_id(), *user_id);
+        let approved = allowed.decide(self.decision)?;
         let event_id = EventId::parse(&self.room.tip).expect("an event ID");
-        Ok(of(&[PrevEvent { event_id, depth: self.room.depth }])?.expect("a template"))
+        let last = [PrevEvent { event_id, depth: self.room.depth }];
+        let state = self.room.current(&approved.reads());
+        Ok(approved.template(&state, &last, now).expect("a template").to_response())
     }
 
-    fn permitted<'q, 'r, C: RequestKind, S: RoomState>(
-        &self,
-        verified: SignatureChecked<'q, 'r, C, S>,
-    ) -> Result<AuthorizedEvent<'q, 'r, C, S>, Refusal> {
+    /// `send_knock` or `send_leave`. Each step has the entries of the state that it reads, and no others.
+    fn take_in<K: RequestKind>(
+        &mut self,
+        (room_id, event_id, body): (&str, &str, &str),
+        http: &BuiltRequest,
+        now: u64,
+    ) -> Result<String, Refusal> {
+        let request = SendRequest::<K>::parse(knocking_server(), http.as_http())?;
+        assert_eq!((request.room_id().as_str(), request.event_id()), (room_id, event_id));
+        let room = self.resident(room_id)?;
+        let received = request.check(&room, &self.room.current(&request.reads()))?;
+        assert_eq!((received.origin(), received.key_ids()), (knocking_server(), vec![KEY_ID.to_owned()]));
+        let verified = received.verify(&AllKeys, &Ed25519, now)?;
+        assert_eq!(verified.event_id(), event_id);
+        let version = self.room.version;
+        let text = |event: &&Pdu<'_>| event.to_federation(version).ok();
+        if self.room.events.contains_key(event_id) {
+            let again = verified.known();
+            return Ok(again.to_response(&self.room.current(&again.reads()), text).expect("a create event"));
+        }
         let named = |id: &str| self.room.pdu(id).map(|event| AuthEventRef { event, status: AuthStatus::Accepted });
-        let auth_events: Vec<_> = verified.auth_events().filter_map(named).collect();
+        let named: Vec<_> = verified.auth_events().filter_map(named).collect();
+        let auth_events = verified.match_auth_events(named)?;
         let last = verified.prev_events().next().expect("a previous event");
-        let before = self.room.pdus(&self.room.after[last]);
-        verified.authorize(&auth_events, &before)
+        let reads = verified.reads();
+        let before = Snapshot::of_events(&reads, self.room.pdus(&self.room.after[last]));
+        let permitted = verified.authorize(&auth_events, &before, &self.room.current(&reads))?;
+        let state = self.room.current(&permitted.reads_of_policy_server());
+        assert_eq!(permitted.policy_server(&state), Ok(None));
+        let state = self.room.current(&permitted.reads());
+        let accepted = permitted.accept(&state, PolicyVerdict::NotUsed, self.decision)?;
+        let response = accepted.to_response(&self.room.current(&accepted.reads()), text).expect("a create event");
+        self.room.take(event_id, body);
+        Ok(response)
     }
+
+    /// The room of this ID, if there is one.
+    fn resident(&self, room_id: &str) -> Result<ResidentRoom<'_>, Refusal> {
+        if room_id != self.room.id {
+            return Err(Refusal::UnknownRoom);
+        }
+        let room_id = RoomId::parse(&self.room.id).expect("a room ID");
+        Ok(ResidentRoom { room_id, version: self.room.version, residence: self.residence })
+    }
+}
+
+/// Who asks.
+pub(crate) fn knocking_server() -> ServerName<'static> {
+    ServerName::parse("k.example").expect("a server name")
 }
 
 fn decoded(part: &str) -> String {
@@ -328,6 +348,7 @@ fn decoded(part: &str) -> String {
 }
 
 /// The ID and the event of a place of the state, for tests that look at it.
-pub(crate) fn event_in<'s>(state: &'s [Pdu<'_>], event_type: &str, state_key: &str) -> Option<&'s str> {
-    state.event(event_type, state_key).and_then(Event::event_id)
+pub(crate) fn event_in<'s>(state: &'s StateMap<Pdu<'_>>, event_type: &str, state_key: &str) -> Option<&'s str> {
+    let found = state.event(EventType::from(event_type), state_key).expect("a whole state");
+    found.and_then(|event| event.event_id())
 }

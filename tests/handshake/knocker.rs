@@ -1,14 +1,20 @@
 //! The knocking server, `k.example`: a host that does what the machine wants.
 
-use matrix_knock::event::Sign;
-use matrix_knock::id::{RoomId, UserId};
+use std::fmt::Debug;
+
+use matrix_knock::event::{Sign, sign_event};
+use matrix_knock::id::{OwnedServerName, RoomId, UserId};
 use matrix_knock::knocking::room_state::VerifiedRoomState;
 use matrix_knock::knocking::{
-    Details, Failed, Intent, Knocking, OwnMembership, PendingKnock, Reply, Request, Retracted, Retracting, Start, Want,
+    Details, Failed, Intent, Knocking, OwnMembership, PendingKnock, Retracted, Retracting, Start,
 };
+use matrix_knock::machine::{Machine, Reply, Request, Want};
+use matrix_knock::wire::HttpResponse;
 use matrix_knock::{Ed25519, RoomVersion};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
-use super::federation::{A, Answer, B, Federation, KAY, KEY_ID, THEN, key, keys};
+use super::federation::{A, AllKeys, Answer, B, Federation, KAY, KEY_ID, Room, THEN, key, knocking_server};
 
 /// The time at which Kay knocks.
 pub(crate) const NOW: u64 = THEN + 1_000_000;
@@ -23,11 +29,11 @@ pub(crate) enum Memory {
 
 /// What the knocking server did.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Walk<O> {
+pub(crate) struct Walk<O, V = VerifiedRoomState> {
     pub(crate) outcome: O,
     /// Whom it asked for what: `a.example make_knock`.
     pub(crate) asked: Vec<String>,
-    pub(crate) arrival: Option<VerifiedRoomState>,
+    pub(crate) arrival: Option<V>,
 }
 
 pub(crate) type Knocked = Walk<Result<PendingKnock, Failed>>;
@@ -40,13 +46,17 @@ pub(crate) fn details() -> Details {
     }
 }
 
+pub(crate) fn names(servers: &[&str]) -> Vec<OwnedServerName> {
+    servers.iter().map(|server| server.parse().expect("a server name")).collect()
+}
+
 /// A machine for Kay's knock.
 pub(crate) fn machine(room_id: &str, servers: &[&str], details: &Details) -> Knocking {
     let intent = Intent {
         room_id: RoomId::parse(room_id).expect("a room ID"),
         user_id: UserId::parse(KAY).expect("a user ID"),
         own: OwnMembership::OutOfBand,
-        servers,
+        servers: &names(servers),
         versions: &RoomVersion::ALL,
         details,
     };
@@ -56,27 +66,44 @@ pub(crate) fn machine(room_id: &str, servers: &[&str], details: &Details) -> Kno
     }
 }
 
+/// A machine that takes Kay's knock back.
+pub(crate) fn retracting(knock: &PendingKnock, servers: &[&str], reason: Option<&str>) -> Retracting {
+    Retracting::of_knock(knock, &names(servers), reason)
+}
+
 /// What is asked for, in short.
 pub(crate) fn short(request: &Request) -> String {
-    let endpoint = request.path_and_query.split('/').nth(4).expect("an endpoint");
+    let path = request.path();
+    let endpoint = path.split('/').nth(4).expect("an endpoint");
     format!("{} {endpoint}", request.server)
 }
 
 pub(crate) fn reply_of(answer: &Answer) -> Reply<'_> {
-    answer.as_ref().map_or(Reply::None, |(status, body)| Reply::Response { status: *status, body })
+    answer.as_ref().map_or(Reply::None, |(status, body)| HttpResponse::new(*status, body).into())
 }
 
 /// The machine as it comes back out of the store. It wants the same.
-fn stored(machine: &Knocking) -> Knocking {
+fn stored<M: Machine + Serialize + DeserializeOwned + PartialEq + Debug>(machine: &M) -> M
+where
+    M::Outcome: PartialEq + Debug,
+{
     let text = serde_json::to_string(machine).expect("a text");
-    let back: Knocking = serde_json::from_str(&text).expect("a machine");
+    let back: M = serde_json::from_str(&text).expect("a machine");
     assert_eq!((&back, back.want(), back.outcome()), (machine, machine.want(), machine.outcome()));
     back
 }
 
 /// Serves the machine until it has ended.
-pub(crate) fn run(mut machine: Knocking, memory: Memory, mut answer: impl FnMut(&Request, u64) -> Answer) -> Knocked {
-    let (mut now, mut asked, mut arrival) = (NOW, Vec::new(), None);
+fn drive<M: Machine + Serialize + DeserializeOwned + PartialEq + Debug>(
+    mut machine: M,
+    mut now: u64,
+    memory: Memory,
+    mut answer: impl FnMut(&Request, u64) -> Answer,
+) -> Walk<M::Outcome, M::Verified>
+where
+    M::Outcome: PartialEq + Debug,
+{
+    let (mut asked, mut arrival) = (Vec::new(), None);
     loop {
         if memory == Memory::Stores {
             machine = stored(&machine);
@@ -94,12 +121,18 @@ pub(crate) fn run(mut machine: Knocking, memory: Memory, mut answer: impl FnMut(
                 let signature = key("k.example").sign(bytes.as_bytes());
                 machine.signature(ticket, KEY_ID, &signature)
             }
-            Want::Keys(_) => machine.keys(ticket, &keys, &Ed25519, now).map(|arrived| arrival = Some(arrived)),
+            Want::Keys(_) => machine.keys(ticket, &AllKeys, &Ed25519, now).map(|arrived| arrival = Some(arrived)),
             Want::Ended => break,
+            other => panic!("unknown want: {other:?}"),
         };
         assert_eq!(taken, Ok(()));
     }
     Walk { outcome: machine.outcome().expect("an end"), asked, arrival }
+}
+
+/// Serves the machine until it has ended.
+pub(crate) fn run(machine: Knocking, memory: Memory, answer: impl FnMut(&Request, u64) -> Answer) -> Knocked {
+    drive(machine, NOW, memory, answer)
 }
 
 /// Kay knocks, and both servers are there.
@@ -108,37 +141,22 @@ pub(crate) fn knock(federation: &mut Federation) -> Knocked {
     run(machine, Memory::Keeps, |request, now| federation.serve(request, now))
 }
 
-/// Serves the machine that takes a knock back until it has ended.
+/// Serves the machine that takes a knock back until it has ended. A leave brings no state, so no keys are asked for.
 pub(crate) fn run_retraction(
-    mut machine: Retracting,
+    machine: Retracting,
     memory: Memory,
-    mut answer: impl FnMut(&Request, u64) -> Answer,
-) -> Walk<Retracted> {
-    let (mut now, mut asked) = (NOW + 500, Vec::new());
-    loop {
-        if memory == Memory::Stores {
-            let text = serde_json::to_string(&machine).expect("a text");
-            let back: Retracting = serde_json::from_str(&text).expect("a machine");
-            assert_eq!((&back, back.want(), back.outcome()), (&machine, machine.want(), machine.outcome()));
-            machine = back;
-        }
-        now += 1000;
-        let (ticket, want) = machine.want();
-        let taken = match want {
-            Want::Request(request) => {
-                assert_eq!(machine.outcome(), None);
-                asked.push(short(&request));
-                let answer = answer(&request, now);
-                machine.reply(ticket, reply_of(&answer), now)
-            }
-            Want::Sign(bytes) => {
-                let signature = key("k.example").sign(bytes.as_bytes());
-                machine.signature(ticket, KEY_ID, &signature)
-            }
-            Want::Keys(wanted) => panic!("a leave brings no state: {wanted:?}"),
-            Want::Ended => break,
-        };
-        assert_eq!(taken, Ok(()));
-    }
-    Walk { outcome: machine.outcome().expect("an end"), asked, arrival: None }
+    answer: impl FnMut(&Request, u64) -> Answer,
+) -> Walk<Retracted, ()> {
+    let walk = drive(machine, NOW + 500, memory, answer);
+    assert_eq!(walk.arrival, None, "a leave brings no state");
+    walk
+}
+
+/// The end of a leave that this server has taken into the room: it is Kay's membership there.
+pub(crate) fn left(server: &str, room: &Room) -> Retracted {
+    let text = &room.events[&room.at("m.room.member", KAY)];
+    // Signed once more with the same key it is the same event.
+    let event = sign_event(room.version, text, knocking_server(), &key("k.example")).expect("an event");
+    assert_eq!(event.text(), text);
+    Retracted::InRoom { server: server.parse().expect("a server name"), event }
 }

@@ -1,13 +1,15 @@
 //! Machines that are stored in every state, and answers that they do not take.
 
-use matrix_knock::event::{KeyValidity, Sign, VerifyKey};
-use matrix_knock::knocking::{
-    Failed, Failure, Knocking, NotTaken, PendingKnock, Reply, Retracted, Retracting, Ticket, Want,
-};
+use std::collections::BTreeMap;
+
+use matrix_knock::event::{KeyValidity, KeysFn, Sign, VerifyKey};
+use matrix_knock::knocking::{Failed, Failure, Knocking, PendingKnock, Retracted, Retracting};
+use matrix_knock::machine::{Machine, NotTaken, Reply, Ticket, Want};
+use matrix_knock::wire::HttpResponse;
 use matrix_knock::{Ed25519, RoomVersion};
 
-use super::federation::{A, Answer, B, Federation, KEY_ID, key, keys, rooms};
-use super::knocker::{BOTH, Memory, NOW, details, machine, reply_of, run, run_retraction};
+use super::federation::{A, AllKeys, Answer, B, Federation, KEY_ID, key, rooms};
+use super::knocker::{BOTH, Memory, NOW, details, left, machine, reply_of, retracting, run, run_retraction};
 use super::walks::pending;
 
 fn ticket(number: u32) -> Ticket {
@@ -43,7 +45,7 @@ fn states(federation: &mut Federation) -> States {
     states.push(("keys, next server", 4, later.clone()));
     for (name, answers, mut machine) in [("pending", 3, accepted), ("pending, next server", 4, later)] {
         let (ticket, _) = machine.want();
-        assert!(machine.keys(ticket, &keys, &Ed25519, NOW).is_ok());
+        assert!(machine.keys(ticket, &AllKeys, &Ed25519, NOW).is_ok());
         states.push((name, answers, machine));
     }
     states
@@ -108,13 +110,17 @@ fn every_state() {
             let want = match want {
                 Want::Request(request) => super::knocker::short(&request),
                 Want::Sign(_) => "sign".to_owned(),
-                Want::Keys(wanted) => format!("keys {wanted:?}"),
+                Want::Keys(wanted) => {
+                    let wanted: BTreeMap<_, _> = wanted.iter().map(|(server, ids)| (server.as_str(), ids)).collect();
+                    format!("keys {wanted:?}")
+                }
                 Want::Ended => "ended".to_owned(),
+                other => panic!("unknown want: {other:?}"),
             };
             let ended = machine.outcome().map(|outcome| match outcome {
                 Ok(pending) => format!("pending at {}", pending.server()),
                 Err(Failed { failure, perhaps }) => {
-                    format!("{failure:?}, perhaps at {:?}", perhaps.map(|it| it.server().to_owned()))
+                    format!("{failure:?}, perhaps at {:?}", perhaps.map(|it| it.server().to_string()))
                 }
             });
             (name, want, ended.unwrap_or_default())
@@ -151,6 +157,7 @@ fn answers_to_something_else() {
                 Want::Sign(_) => (false, true, false),
                 Want::Keys(_) => (false, false, true),
                 Want::Ended => (false, false, false),
+                other => panic!("unknown want: {other:?}"),
             };
             for number in [0, 1, 2, 3, 4, 5, u32::MAX] {
                 let (given, is_right) = (ticket(number), number == right);
@@ -159,7 +166,7 @@ fn answers_to_something_else() {
                     let error = r#"{"errcode":"M_FORBIDDEN"}"#;
                     for (status, body) in [(200, "{}"), (403, error), (429, "{}"), (500, "")] {
                         let mut found = machine.clone();
-                        let reply = Reply::Response { status, body };
+                        let reply = HttpResponse::new(status, body).into();
                         assert_eq!(found.reply(given, reply, NOW), Err(NotTaken::NotAsked));
                         same(&found);
                     }
@@ -176,7 +183,7 @@ fn answers_to_something_else() {
                 }
                 if !(is_right && wants_keys) {
                     let mut found = machine.clone();
-                    assert_eq!(found.keys(given, &keys, &Ed25519, NOW), Err(NotTaken::NotAsked));
+                    assert_eq!(found.keys(given, &AllKeys, &Ed25519, NOW), Err(NotTaken::NotAsked));
                     same(&found);
                 }
             }
@@ -208,13 +215,14 @@ fn repeated_answers() {
                     old.push((given, None));
                 }
                 Want::Keys(_) => {
-                    assert!(machine.keys(given, &keys, &Ed25519, NOW).is_ok());
+                    assert!(machine.keys(given, &AllKeys, &Ed25519, NOW).is_ok());
                     let before = machine.clone();
-                    let none = |_: &str, _: &str| -> Option<VerifyKey> { None };
+                    let none = KeysFn(|_: &str, _: &str| -> Option<VerifyKey> { None });
                     assert_eq!(machine.keys(given, &none, &Ed25519, NOW), Err(NotTaken::NotAsked));
                     assert_eq!(machine, before);
                 }
                 Want::Ended => break,
+                other => panic!("unknown want: {other:?}"),
             }
             let before = machine.clone();
             for (given, answer) in &old {
@@ -250,7 +258,9 @@ fn key_ids() {
         let mut found = signing.clone();
         assert_eq!(found.signature(given, good, &signature), Ok(()));
         let (_, Want::Request(request)) = found.want() else { panic!("nothing to send") };
-        assert!(request.body.is_some_and(|body| body.contains(&format!(r#""signatures":{{"k.example":{{"{good}":""#))));
+        assert!(
+            request.body().is_some_and(|body| body.contains(&format!(r#""signatures":{{"k.example":{{"{good}":""#)))
+        );
     }
 }
 
@@ -261,17 +271,17 @@ fn without_keys() {
         let mut federation = Federation::new(version, join_rule);
         let start = machine(&federation.room.id, &BOTH, &details());
         let accepted = served(&signed(&served(&start, &mut federation)), &mut federation);
-        let none = |_: &str, _: &str| -> Option<VerifyKey> { None };
-        let wrong = |_: &str, _: &str| {
+        let none = KeysFn(|_: &str, _: &str| -> Option<VerifyKey> { None });
+        let wrong = KeysFn(|_: &str, _: &str| {
             Some(VerifyKey { public_key: key("evil.example").public_key(), validity: KeyValidity::Forever })
-        };
+        });
         let mut shown = Vec::new();
         for mut machine in [accepted.clone(), accepted.clone(), accepted] {
             let (given, _) = machine.want();
             let arrival = match shown.len() {
                 0 => machine.keys(given, &none, &Ed25519, NOW),
                 1 => machine.keys(given, &wrong, &Ed25519, NOW),
-                _ => machine.keys(given, &keys, &Ed25519, NOW),
+                _ => machine.keys(given, &AllKeys, &Ed25519, NOW),
             };
             let arrival = arrival.expect("keys were asked for");
             let pending = machine.outcome().and_then(Result::ok).expect("a knock that is taken");
@@ -287,7 +297,7 @@ fn retractions() {
     for (version, join_rule) in rooms() {
         let mut federation = Federation::new(version, join_rule);
         let knock = pending(&mut federation);
-        let start = Retracting::start(&knock, &[B], Some("Never mind")).expect("a knock");
+        let start = retracting(&knock, &[B], Some("Never mind"));
         let reply = |machine: &Retracting, answer: &Answer| {
             let mut machine = machine.clone();
             let (given, _) = machine.want();
@@ -308,7 +318,7 @@ fn retractions() {
         assert_eq!(sending.signature(given, KEY_ID, &signature), Ok(()));
         let silent = reply(&sending, &None);
         let before = federation.clone();
-        let left = reply(&sending, &federation.serve(&request(&sending), NOW));
+        let gone = reply(&sending, &federation.serve(&request(&sending), NOW));
         let failed = reply(&next, &None);
         for (machine, right, asked, outcome) in [
             (start, 0, Some("a.example make_leave"), None),
@@ -317,7 +327,7 @@ fn retractions() {
             (sending, 2, Some("a.example send_leave"), None),
             (silent, 3, Some("b.example send_leave"), None),
             (failed, 2, None, Some(Retracted::LocallyOnly { failure: Failure::NotFound })),
-            (left, 3, None, Some(Retracted::InRoom { server: A.to_owned(), event_id: federation.room.tip.clone() })),
+            (gone, 3, None, Some(left(A, &federation.room))),
         ] {
             let (given, want) = machine.want();
             let short = match &want {
@@ -329,7 +339,7 @@ fn retractions() {
             for number in [0, 1, 2, 3, 4, u32::MAX] {
                 let mut found = machine.clone();
                 if !(number == right && takes_reply) {
-                    let reply = Reply::Response { status: 200, body: "{}" };
+                    let reply = HttpResponse::new(200, "{}").into();
                     assert_eq!(found.reply(ticket(number), reply, NOW), Err(NotTaken::NotAsked));
                     assert_eq!(found.reply(ticket(number), Reply::None, NOW), Err(NotTaken::NotAsked));
                 }

@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use matrix_knock::event::{FormatError, KeyValidity, Pdu, PduError, SignatureError, VerifyKey, sign_event};
+use matrix_knock::event::{FormatError, KeyValidity, KeysFn, Pdu, PduError, SignatureError, VerifyKey, sign_event};
 use matrix_knock::id::{RoomId, ServerName};
 use matrix_knock::knocking::room_state::{Dropped, MAX_ENTRIES, MAX_ENTRY_BYTES, ReceivedRoomState, VerifiedRoomState};
 use matrix_knock::{Ed25519, RoomVersion};
 use serde_json::{Value, json};
 
-use super::federation::{A, ALICE, Federation, KAY, KEY_ID, Room, THEN, json_of, key, keys, rooms, sign};
+use super::federation::{A, ALICE, AllKeys, Federation, KAY, KEY_ID, Room, THEN, json_of, key, rooms, sign};
 use super::knocker::{BOTH, Memory, NOW, details, machine, run};
 use super::walks::shown;
 
@@ -39,7 +39,7 @@ fn list(entries: &[String]) -> String {
 
 fn verify(room: &Room, entries: &[String]) -> VerifiedRoomState {
     let room_id = RoomId::parse(&room.id).expect("a room ID");
-    ReceivedRoomState::of_list(&list(entries)).verify(room.version, room_id, &keys, &Ed25519, NOW)
+    ReceivedRoomState::of_list(&list(entries)).verify(room.version, room_id, &AllKeys, &Ed25519, NOW)
 }
 
 fn dropped(arrival: &VerifiedRoomState) -> Vec<(usize, Dropped)> {
@@ -219,7 +219,7 @@ fn every_kind_of_entry() {
         let machine = machine(&federation.room.id, &BOTH, &details());
         let walk = run(machine, Memory::Stores, |request, now| {
             let answer = federation.serve(request, now);
-            if request.method == "PUT" { Some((200, body.clone())) } else { answer }
+            if request.method() == "PUT" { Some((200, body.clone())) } else { answer }
         });
         assert_eq!(walk.arrival, Some(found));
         let pending = walk.outcome.expect("a knock that is taken");
@@ -346,7 +346,7 @@ fn many_entries() {
             assert_eq!((found.shown().len(), found.has_create_event()), (count.min(MAX_ENTRIES), is_seen));
             let state = ReceivedRoomState::of_list(&list(&entries));
             assert_eq!((state.len(), state.is_empty()), (count, false));
-            let wanted = BTreeMap::from([(A.to_owned(), BTreeSet::from([KEY_ID.to_owned()]))]);
+            let wanted = BTreeMap::from([(A.parse().expect("a server name"), BTreeSet::from([KEY_ID.to_owned()]))]);
             assert_eq!(state.wanted_keys(version), wanted);
         }
         let nothing = vec!["0".to_owned(); 101];
@@ -393,8 +393,8 @@ fn wanted_keys() {
         let state = ReceivedRoomState::of_list(&list(&[many.to_string(), by_bob, unsigned, "1".to_owned()]));
         let of_a = ["1", "a01", "a02", "a03", "a04", "a05", "a06", "a07"].map(|id| format!("ed25519:{id}"));
         let wanted = BTreeMap::from([
-            (A.to_owned(), BTreeSet::from(of_a)),
-            ("b.example".to_owned(), BTreeSet::from([KEY_ID.to_owned()])),
+            (A.parse().expect("a server name"), BTreeSet::from(of_a)),
+            ("b.example".parse().expect("a server name"), BTreeSet::from([KEY_ID.to_owned()])),
         ]);
         assert_eq!(state.wanted_keys(version), wanted);
     }
@@ -420,7 +420,8 @@ fn keys_and_time() {
             (KeyValidity::Until(u64::MAX), NOW + 7 * DAY, true),
             (KeyValidity::Until(u64::MAX), NOW + 7 * DAY + 1, false),
         ] {
-            let keys = |server: &str, _: &str| Some(VerifyKey { public_key: key(server).public_key(), validity });
+            let keys =
+                KeysFn(|server: &str, _: &str| Some(VerifyKey { public_key: key(server).public_key(), validity }));
             let room_id = RoomId::parse(&room.id).expect("a room ID");
             let state = ReceivedRoomState::of_list(&list(&[at(time)]));
             let found = state.verify(version, room_id, &keys, &Ed25519, NOW);
@@ -443,7 +444,7 @@ fn somebody_elses_word() {
             let machine = machine(&federation.room.id, &BOTH, &details());
             let walk = run(machine, Memory::Keeps, |request, now| {
                 let (status, mut body) = federation.serve(request, now)?;
-                if request.method == "PUT" {
+                if request.method() == "PUT" {
                     body = body.replacen('[', &format!("[{entry},"), 1);
                 }
                 Some((status, body))

@@ -1,13 +1,11 @@
 //! A `send_knock` or `send_leave` with everything around it, each part of which can be broken.
 
 use matrix_knock::auth::AuthStatus;
-use matrix_knock::event::{Ed25519Key, KeyValidity, Membership, Pdu, VerifyKey, sign_event};
+use matrix_knock::event::{Ed25519Key, Event, KeyValidity, KeysFn, Membership, Pdu, VerifyKey, sign_event};
 use matrix_knock::id::{RoomId, ServerName};
-use matrix_knock::resident::submission::{
-    AuthEventRef, AuthorizedEvent, FormatChecked, PolicyVerdict, RequestKind, SendKnock, SendLeave,
-};
-use matrix_knock::resident::{Decision, Refusal, Residence, ResidentRoom};
-use matrix_knock::state::RoomState;
+use matrix_knock::resident::submission::{AuthEventRef, SendRequest};
+use matrix_knock::resident::{Decision, Knock, Leave, PolicyVerdict, Refusal, RequestKind, Residence, ResidentRoom};
+use matrix_knock::state::{Reads, RoomState, Snapshot, StateMap};
 use matrix_knock::{Ed25519, RoomVersion};
 use serde_json::{Value, json};
 
@@ -60,6 +58,35 @@ pub(crate) fn put(event: Stored, state: &mut Vec<Stored>) {
     state.push(event);
 }
 
+/// How a host hands in a state.
+pub(crate) trait HandIn {
+    type State<'a>: RoomState;
+
+    fn hand_in<'a>(events: &[Pdu<'a>], reads: &Reads) -> Self::State<'a>;
+}
+
+/// The whole state.
+pub(crate) enum Whole {}
+
+impl HandIn for Whole {
+    type State<'a> = StateMap<Pdu<'a>>;
+
+    fn hand_in<'a>(events: &[Pdu<'a>], _reads: &Reads) -> StateMap<Pdu<'a>> {
+        events.iter().cloned().collect()
+    }
+}
+
+/// What the step reads, and nothing else.
+pub(crate) enum Parts {}
+
+impl HandIn for Parts {
+    type State<'a> = Snapshot<Pdu<'a>>;
+
+    fn hand_in<'a>(events: &[Pdu<'a>], reads: &Reads) -> Snapshot<Pdu<'a>> {
+        Snapshot::of_events(reads, events.iter().cloned())
+    }
+}
+
 impl Submission {
     /// A good one.
     pub(crate) fn new(membership: Membership, version: RoomVersion, join_rule: &str) -> Self {
@@ -107,8 +134,8 @@ impl Submission {
         })
     }
 
-    /// What the resident server says.
-    pub(crate) fn answer(&self) -> Result<String, Refusal> {
+    /// The event ID in the path, and the body.
+    fn request(&self) -> (String, String) {
         let mut event = self.event.clone();
         if event.get("auth_events").is_none() {
             event["auth_events"] = self.auth_events.iter().map(|(event, _)| event["event_id"].clone()).collect();
@@ -121,49 +148,63 @@ impl Submission {
             change(&mut event);
         }
         let body = self.text.map_or_else(|| event.to_string(), |change| change(event.to_string()));
-
-        let (state, before) = (texts(&self.state), texts(&self.before));
-        let (state, before) = (pdus(&state), pdus(&before));
-        let (events, standings): (Vec<Stored>, Vec<AuthStatus>) = self.auth_events.iter().cloned().unzip();
-        let events = texts(&events);
-        let named: Vec<_> =
-            pdus(&events).into_iter().zip(standings).map(|(event, status)| AuthEventRef { event, status }).collect();
-        let named = named.get(..self.found.unwrap_or(named.len())).expect("not more than there are");
-        let room = ResidentRoom {
-            room_id: RoomId::parse(&self.room_id).expect("a room ID"),
-            version: self.version,
-            residence: self.residence,
-            state: &state,
-        };
-        let room = self.is_known.then_some(&room);
-        let origin = ServerName::parse(&self.origin).expect("a server name");
-        match self.membership {
-            Membership::Leave => {
-                let received = SendLeave { event_id: &event_id, origin, body: &body }.check(room)?;
-                let accepted = self.permitted(received, named, &before)?.accept(self.policy, self.decision)?;
-                assert_eq!((accepted.pdu().event_id(), accepted.event().text()), (event_id.as_str(), body.as_str()));
-                Ok(accepted.to_response().to_owned())
-            }
-            _ => {
-                let received = SendKnock { event_id: &event_id, origin, body: &body }.check(room)?;
-                let accepted = self.permitted(received, named, &before)?.accept(self.policy, self.decision)?;
-                assert_eq!((accepted.pdu().event_id(), accepted.event().text()), (event_id.as_str(), body.as_str()));
-                let text = |event: &&Pdu<'_>| event.to_federation(self.version).ok();
-                Ok(accepted.to_response(text).expect("a create event"))
-            }
-        }
+        (event_id, body)
     }
 
-    fn permitted<'q, 'r, C: RequestKind, S: RoomState>(
+    /// What the resident server says: by the whole state, and by the entries that each step reads.
+    pub(crate) fn answer(&self) -> Result<String, Refusal> {
+        let request = self.request();
+        let (state, before) = (texts(&self.state), texts(&self.before));
+        let (state, before) = (pdus(&state), pdus(&before));
+        let states = (state.as_slice(), before.as_slice());
+        let (by_whole, by_parts) = match self.membership {
+            Membership::Leave => {
+                (self.answer_by::<Leave, Whole>(&request, states), self.answer_by::<Leave, Parts>(&request, states))
+            }
+            _ => (self.answer_by::<Knock, Whole>(&request, states), self.answer_by::<Knock, Parts>(&request, states)),
+        };
+        assert_eq!(by_parts, by_whole);
+        by_whole
+    }
+
+    fn answer_by<K: RequestKind, H: HandIn>(
         &self,
-        received: FormatChecked<'q, 'r, C, S>,
-        named: &[AuthEventRef<Pdu<'_>>],
-        before: &Vec<Pdu<'_>>,
-    ) -> Result<AuthorizedEvent<'q, 'r, C, S>, Refusal> {
-        let keys = |server: &str, key_id: &str| {
+        (event_id, body): &(String, String),
+        (current, before): (&[Pdu<'_>], &[Pdu<'_>]),
+    ) -> Result<String, Refusal> {
+        if !self.is_known {
+            return Err(Refusal::UnknownRoom);
+        }
+        let room_id = RoomId::parse(&self.room_id).expect("a room ID");
+        let room = ResidentRoom { room_id, version: self.version, residence: self.residence };
+        let origin = ServerName::parse(&self.origin).expect("a server name");
+        let request = SendRequest::<K>::new(room_id, event_id, origin, body);
+        let received = request.check(&room, &H::hand_in(current, &request.reads()))?;
+
+        let keys = KeysFn(|server: &str, key_id: &str| {
             let public_key = key(server).public_key();
             (key_id == KEY_ID).then_some(VerifyKey { public_key, validity: self.validity })
+        });
+        let verified = received.verify(&keys, &Ed25519, THEN)?;
+        let (events, standings): (Vec<Stored>, Vec<AuthStatus>) = self.auth_events.iter().cloned().unzip();
+        let events = texts(&events);
+        let named = pdus(&events).into_iter().zip(standings).map(|(event, status)| AuthEventRef { event, status });
+        let auth_events = verified.match_auth_events(named.take(self.found.unwrap_or(events.len())))?;
+        let reads = verified.reads();
+        let permitted = verified.authorize(&auth_events, &H::hand_in(before, &reads), &H::hand_in(current, &reads))?;
+        let state = H::hand_in(current, &permitted.reads());
+        let accepted = permitted.accept(&state, self.policy, self.decision)?;
+        assert_eq!((accepted.pdu().event_id(), accepted.event().text()), (event_id.as_str(), body.as_str()));
+        let state = H::hand_in(current, &accepted.reads());
+        Ok(accepted.to_response(&state, |event| self.to_federation(event)).expect("a create event"))
+    }
+
+    /// The text of an event of the current state, as it goes between servers.
+    fn to_federation(&self, event: &impl Event) -> Option<String> {
+        let is_it = |stored: &&Stored| {
+            stored["type"] == *event.event_type() && stored["state_key"].as_str() == event.state_key()
         };
-        received.verify(&keys, &Ed25519, THEN)?.authorize(named, before)
+        let stored = self.state.iter().find(is_it).expect("an event of the state").to_string();
+        Pdu::parse_stored(&stored).expect("an event").to_federation(self.version).ok()
     }
 }

@@ -5,12 +5,13 @@ use matrix_knock::RoomVersion;
 use matrix_knock::auth::{AuthorizeError, Rule};
 use matrix_knock::event::{Membership, event_id};
 use matrix_knock::knocking::room_state::VerifiedRoomState;
-use matrix_knock::knocking::{Failed, Failure, PendingKnock, Request, Retracted, Retracting, Want};
+use matrix_knock::knocking::{Failed, Failure, PendingKnock, Retracted};
+use matrix_knock::machine::{Endpoint, Machine, Request, Want};
 use matrix_knock::resident::{AuthStage, Refusal};
 use serde_json::{Value, json};
 
 use super::federation::{A, ALICE, B, BOB, Federation, KAY, event_in, json_of, rooms};
-use super::knocker::{BOTH, Memory, NOW, Walk, details, knock, machine, run, run_retraction};
+use super::knocker::{BOTH, Memory, NOW, Walk, details, knock, left, machine, retracting, run, run_retraction};
 
 /// Kay has knocked.
 pub(crate) fn pending(federation: &mut Federation) -> PendingKnock {
@@ -73,9 +74,10 @@ fn a_knock_is_taken() {
         assert_eq!(event_in(&room.state(), "m.room.member", KAY), Some(pending.event_id()));
         assert_eq!(event_id(version, event).as_deref(), Ok(pending.event_id()));
         assert_eq!(
-            (pending.room_id(), pending.user_id(), pending.version(), pending.server(), pending.event()),
-            (room.id.as_str(), KAY, version, A, event)
+            (pending.room_id().as_str(), pending.user_id().as_str(), pending.version(), pending.server().as_str()),
+            (room.id.as_str(), KAY, version, A)
         );
+        assert_eq!((pending.event().event_id(), pending.event().text()), (pending.event_id(), event));
         let knock_state: Vec<String> = pending.knock_state().iter().map(ToString::to_string).collect();
         assert_eq!(knock_state, shown(version, join_rule));
 
@@ -115,6 +117,14 @@ fn a_knock_is_taken() {
     }
 }
 
+/// A request as it goes over the wire: server, method, path and query, body.
+type OnTheWire = (String, &'static str, String, Option<String>);
+
+fn on_the_wire(request: &Request) -> OnTheWire {
+    let body = request.body().map(str::to_owned);
+    (request.server.to_string(), request.method(), request.path_and_query(), body)
+}
+
 /// What goes over the wire, byte for byte.
 #[test]
 fn the_requests() {
@@ -133,41 +143,35 @@ fn the_requests() {
         });
         let pending = walk.outcome.expect("a knock that is taken");
         let versions = "ver=7&ver=8&ver=9&ver=10&ver=11&ver=12";
-        let make = Request {
-            server: A.to_owned(),
-            method: "GET",
-            path_and_query: format!("/_matrix/federation/v1/make_knock/{room_id}/{kay}?{versions}"),
-            body: None,
-        };
+        let make = format!("/_matrix/federation/v1/make_knock/{room_id}/{kay}?{versions}");
         let event_id = pending.event_id().replacen('$', "%24", 1);
-        let send = Request {
-            server: A.to_owned(),
-            method: "PUT",
-            path_and_query: format!("/_matrix/federation/v1/send_knock/{room_id}/{event_id}"),
-            body: Some(pending.event().to_owned()),
-        };
-        assert_eq!(requests, [make, send]);
+        let send = format!("/_matrix/federation/v1/send_knock/{room_id}/{event_id}");
+        let expected: [OnTheWire; 2] =
+            [(A.to_owned(), "GET", make, None), (A.to_owned(), "PUT", send, Some(pending.event().text().to_owned()))];
+        assert_eq!(requests.iter().map(on_the_wire).collect::<Vec<_>>(), expected);
+        let endpoints: Vec<Endpoint> = requests.into_iter().map(|request| request.endpoint).collect();
+        let (room, user) = (pending.room_id().into_owned(), pending.user_id().into_owned());
+        let versions = RoomVersion::ALL[6..].to_vec();
+        let make = Endpoint::MakeKnock { room_id: room.clone(), user_id: user.clone(), versions };
+        let send = Endpoint::SendKnock { room_id: room.clone(), event: pending.event().clone() };
+        assert_eq!(endpoints, [make, send]);
 
-        let retracting = Retracting::start(&pending, &BOTH, None).expect("a knock");
+        let retracting = retracting(&pending, &BOTH, None);
         let mut requests = Vec::new();
         let walk = run_retraction(retracting, Memory::Keeps, |request, now| {
             requests.push(request.clone());
             federation.serve(request, now)
         });
-        let Retracted::InRoom { event_id, .. } = walk.outcome else { panic!("nobody took it: {walk:?}") };
-        let make = Request {
-            server: A.to_owned(),
-            method: "GET",
-            path_and_query: format!("/_matrix/federation/v1/make_leave/{room_id}/{kay}"),
-            body: None,
-        };
-        let send = Request {
-            server: A.to_owned(),
-            method: "PUT",
-            path_and_query: format!("/_matrix/federation/v2/send_leave/{room_id}/{}", event_id.replacen('$', "%24", 1)),
-            body: Some(federation.room.events[&event_id].clone()),
-        };
-        assert_eq!(requests, [make, send]);
+        let Retracted::InRoom { event, .. } = walk.outcome else { panic!("nobody took it: {walk:?}") };
+        let make = format!("/_matrix/federation/v1/make_leave/{room_id}/{kay}");
+        let event_id = event.event_id().replacen('$', "%24", 1);
+        let send = format!("/_matrix/federation/v2/send_leave/{room_id}/{event_id}");
+        let text = federation.room.events[event.event_id()].clone();
+        let expected: [OnTheWire; 2] = [(A.to_owned(), "GET", make, None), (A.to_owned(), "PUT", send, Some(text))];
+        assert_eq!(requests.iter().map(on_the_wire).collect::<Vec<_>>(), expected);
+        let endpoints: Vec<Endpoint> = requests.into_iter().map(|request| request.endpoint).collect();
+        let make = Endpoint::MakeLeave { room_id: room.clone(), user_id: user };
+        assert_eq!(endpoints, [make, Endpoint::SendLeave { room_id: room, event }]);
     }
 }
 
@@ -219,13 +223,13 @@ fn taken_back() {
         for reason in [None, Some("Never mind")] {
             let mut federation = Federation::new(version, join_rule);
             let pending = pending(&mut federation);
-            let retracting = Retracting::start(&pending, &[B, A, "k.example"], reason).expect("a knock");
+            let retracting = retracting(&pending, &[B, A, "k.example"], reason);
             let walk = run_retraction(retracting, Memory::Stores, |request, now| federation.serve(request, now));
             let event_id = federation.room.at("m.room.member", KAY);
             assert_eq!(
                 walk,
                 Walk {
-                    outcome: Retracted::InRoom { server: A.to_owned(), event_id: event_id.clone() },
+                    outcome: left(A, &federation.room),
                     asked: vec!["a.example make_leave".to_owned(), "a.example send_leave".to_owned()],
                     arrival: None,
                 }
@@ -254,7 +258,7 @@ fn taken_back_too_late() {
             let pending = pending(&mut federation);
             federation.room.member(ALICE, KAY, answer).expect("an answer");
             let before = federation.room.events.len();
-            let retracting = Retracting::start(&pending, &BOTH, None).expect("a knock");
+            let retracting = retracting(&pending, &BOTH, None);
             let walk = run_retraction(retracting, Memory::Keeps, |request, now| federation.serve(request, now));
             assert_eq!(walk.outcome, Retracted::LocallyOnly { failure: Failure::Forbidden });
             assert_eq!(walk.asked, ["a.example make_leave", "b.example make_leave"]);
@@ -266,10 +270,9 @@ fn taken_back_too_late() {
         let mut federation = Federation::new(version, join_rule);
         let pending = pending(&mut federation);
         federation.room.member(BOB, KAY, "invite").expect("an answer");
-        let retracting = Retracting::start(&pending, &BOTH, None).expect("a knock");
+        let retracting = retracting(&pending, &BOTH, None);
         let walk = run_retraction(retracting, Memory::Keeps, |request, now| federation.serve(request, now));
-        let event_id = federation.room.at("m.room.member", KAY);
-        assert_eq!(walk.outcome, Retracted::InRoom { server: A.to_owned(), event_id });
+        assert_eq!(walk.outcome, left(A, &federation.room));
         assert_eq!(federation.room.member_content(KAY), Some(json!({ "membership": "leave" })));
     }
 }
@@ -328,7 +331,7 @@ fn overtaken() {
             let mut federation = Federation::new(version, join_rule);
             let machine = machine(&federation.room.id, &BOTH, &details());
             let walk = run(machine, Memory::Keeps, |request, now| {
-                if request.method == "PUT" {
+                if request.method() == "PUT" {
                     federation.room.send(ALICE, event_type, key, &content).expect("a change");
                 }
                 federation.serve(request, now)
@@ -341,7 +344,7 @@ fn overtaken() {
         let mut federation = Federation::new(version, join_rule);
         let machine = machine(&federation.room.id, &BOTH, &details());
         let walk = run(machine, Memory::Keeps, |request, now| {
-            if request.method == "PUT" {
+            if request.method() == "PUT" {
                 federation.room.send(ALICE, "m.room.topic", "", &json!({ "topic": "Doors" })).expect("a change");
             }
             federation.serve(request, now)
@@ -391,9 +394,9 @@ fn the_same_event_twice() {
         let mut answers = Vec::new();
         let walk = run(machine, Memory::Keeps, |request, now| {
             let answer = federation.serve(request, now);
-            if request.method == "PUT" {
+            if request.method() == "PUT" {
                 let events = federation.room.events.len();
-                let again = Request { server: B.to_owned(), ..request.clone() };
+                let again = Request { server: B.parse().expect("a server name"), ..request.clone() };
                 answers.extend([answer.clone(), federation.serve(&again, now)]);
                 assert_eq!(federation.room.events.len(), events);
             }
