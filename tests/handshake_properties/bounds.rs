@@ -6,14 +6,16 @@ use allocation_counter::{AllocationInfo, measure};
 use matrix_knock::event::{FormatError, MAX_EVENT_TEXT_BYTES, PduError};
 use matrix_knock::id::{ServerName, UserId};
 use matrix_knock::json::JsonErrorKind;
+use matrix_knock::knocking::Details;
 use matrix_knock::knocking::room_state::{MAX_ANSWER_BYTES, MAX_ENTRIES, MAX_ENTRY_BYTES};
-use matrix_knock::knocking::{Details, Reply, Want};
+use matrix_knock::machine::{Machine as _, Want};
 use matrix_knock::resident::Refusal;
 use matrix_knock::resident::submission::SendKnock;
 use matrix_knock::template::{BadTemplate, CheckedTemplate, Expected, MAX_TEMPLATE_BYTES};
+use matrix_knock::wire::HttpResponse;
 use matrix_knock::{Ed25519, RoomVersion};
 
-use crate::room::{HOME, KAY, KEY_ID, NOW, RESIDENT, Room, keys};
+use crate::room::{AllKeys, HOME, KAY, KEY_ID, NOW, RESIDENT, Room};
 use crate::stage::{Machine, pending, start};
 
 const VERSION: RoomVersion = RoomVersion::V10;
@@ -42,14 +44,14 @@ fn arrive(what: &str, body: &str, bytes: u64, count: u64) -> (usize, usize) {
         panic!("a knock")
     };
     let template = room.make_knock(&[VERSION.as_str()]).1;
-    machine.reply(machine.want().0, Reply::Response { status: 200, body: &template }, NOW).unwrap();
+    machine.reply(machine.want().0, HttpResponse::new(200, &template).into(), NOW).unwrap();
     machine.signature(machine.want().0, KEY_ID, &[1; 64]).unwrap();
     let arrival = within(what, bytes, count, || {
-        machine.reply(machine.want().0, Reply::Response { status: 200, body }, NOW).unwrap();
+        machine.reply(machine.want().0, HttpResponse::new(200, body).into(), NOW).unwrap();
         let (ticket, want) = machine.want();
         let Want::Keys(wanted) = want else { panic!("keys") };
         assert!(wanted.len() <= 100 && wanted.values().map(|ids| ids.len()).sum::<usize>() <= 800);
-        machine.keys(ticket, &keys, &Ed25519, NOW).unwrap()
+        machine.keys(ticket, &AllKeys, &Ed25519, NOW).unwrap()
     });
     // The knock stands, whatever was in the answer.
     assert!(machine.outcome().unwrap().is_ok());
@@ -155,7 +157,7 @@ fn answers_to_make_knock() {
             format!(r#"{{"errcode":"M_INCOMPATIBLE_ROOM_VERSION","room_version":"{}"}}"#, "9".repeat(MEGABYTES_100));
         let ticket = machine.want().0;
         within(&format!("an error {status} of 100 MB"), 500, 40, || {
-            machine.reply(ticket, Reply::Response { status, body: &body }, NOW).unwrap();
+            machine.reply(ticket, HttpResponse::new(status, &body).into(), NOW).unwrap();
         });
         assert!(machine.outcome().is_none());
     }
@@ -166,16 +168,17 @@ fn bodies_of_send_knock() {
     let mut room = Room::new(VERSION);
     let knock = pending(&mut room);
     let state = room.state();
-    let resident = room.resident(&state);
+    let resident = room.resident();
     let send = |what: &str, body: &str, bytes, count| {
         let origin = ServerName::parse(HOME).unwrap();
         within(what, bytes, count, || {
-            let received = SendKnock { event_id: knock.event_id(), origin, body }.check(Some(&resident))?;
+            let request = SendKnock::new(room.room_id(), knock.event_id(), origin, body);
+            let received = request.check(&resident, &state)?;
             assert!(received.key_ids().len() <= 1_000);
-            received.verify(&keys, &Ed25519, NOW).map(drop)
+            received.verify(&AllKeys, &Ed25519, NOW).map(drop)
         })
     };
-    let whole = knock.event();
+    let whole = knock.event().text();
     assert_eq!(send("an honest knock", whole, 4_000, 30), Ok(()));
 
     let signed = with_signatures(whole, 650);

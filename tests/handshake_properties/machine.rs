@@ -5,7 +5,9 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use matrix_knock::RoomVersion;
-use matrix_knock::knocking::{Details, Failure, MAX_SERVERS, Retracting, Start};
+use matrix_knock::id::{OwnedServerName, UserId};
+use matrix_knock::knocking::{Departure, Details, Failure, MAX_SERVERS, Retracted, Retracting, Start};
+use matrix_knock::machine::Machine as _;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
@@ -14,13 +16,13 @@ use serde_json::json;
 
 use crate::hostile::hostile;
 use crate::model::{Exchange, Now, Purpose};
-use crate::room::{HOME, NOW, Room};
+use crate::room::{HOME, KAY, NOW, Room, names};
 use crate::stage::{KINDS, Machine, Stage, Step, knock, pending};
 
 #[derive(Debug, Clone)]
 struct Play {
     version: RoomVersion,
-    is_leave: bool,
+    what: What,
     servers: Vec<String>,
     versions: Vec<RoomVersion>,
     details: Details,
@@ -30,9 +32,18 @@ struct Play {
     rest: Step,
 }
 
-/// Good names, and what is passed over: this server itself, and what is no name.
-const NAMES: [&str; 6] = ["a.example", "c.example:8448", "[::1]:80", "192.0.2.1", "D.example", "d.example"];
-const NO_NAMES: [&str; 5] = [HOME, "", "not a name", "a.example:port", "é.example"];
+/// What the user does.
+#[derive(Debug, Clone, Copy)]
+enum What {
+    Knock,
+    /// Takes back a knock.
+    Retract,
+    /// Declines an invite.
+    Decline,
+}
+
+/// Other servers, and this server itself, which is passed over.
+const NAMES: [&str; 7] = ["a.example", "c.example:8448", "[::1]:80", "192.0.2.1", "D.example", "d.example", HOME];
 
 fn refusals() -> impl Strategy<Value = Step> {
     let version = prop_oneof![select(vec!["6", "10", "org.example.v1", "\"\n"]).prop_map(str::to_owned), "\\PC{0,3}"];
@@ -88,18 +99,21 @@ fn details() -> impl Strategy<Value = Details> {
 fn plays() -> impl Strategy<Value = Play> {
     let [.., v6, v7, v8, _, v10, v11, v12] = RoomVersion::ALL;
     let versions = prop_oneof![4 => Just(RoomVersion::ALL.to_vec()), 1 => vec(select(vec![v6, v7, v10, v12]), 1..4)];
-    let name = prop_oneof![4 => select(NAMES.to_vec()), 1 => select(NO_NAMES.to_vec())].prop_map(str::to_owned);
+    let name = select(NAMES.to_vec()).prop_map(str::to_owned);
     let many = (18..30_u32).prop_map(|many| (0..many).map(|number| format!("s{number}.example")).collect());
     (
-        (select(vec![v7, v8, v10, v11, v12]), prop_oneof![3 => Just(false), 1 => Just(true)]),
+        (
+            select(vec![v7, v8, v10, v11, v12]),
+            prop_oneof![6 => Just(What::Knock), 1 => Just(What::Retract), 1 => Just(What::Decline)],
+        ),
         prop_oneof![20 => vec(name, 1..7), 1 => many],
         (versions, details(), prop_oneof![8 => Just(NOW), 1 => Just(0), 1 => Just(u64::MAX)]),
         (beginnings(), vec(steps(), 0..25)).prop_map(|(first, then)| [first, then].concat()),
         prop_oneof![Just(Step::Honest), Just(Step::Silent), Just(Step::Lost(None))],
     )
-        .prop_map(|((version, is_leave), servers, (versions, details, now), steps, rest)| Play {
+        .prop_map(|((version, what), servers, (versions, details, now), steps, rest)| Play {
             version,
-            is_leave,
+            what,
             servers,
             versions,
             details,
@@ -109,12 +123,12 @@ fn plays() -> impl Strategy<Value = Play> {
         })
 }
 
-/// Who is asked: each once, in order.
-fn asked<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
-    let mut asked: Vec<String> = Vec::new();
-    for name in names.filter(|name| !NO_NAMES.contains(name)) {
-        if !asked.iter().any(|other| other == name) {
-            asked.push(name.to_owned());
+/// Who is asked: each once, in order, and not this server itself.
+fn asked<'a>(names: impl Iterator<Item = &'a OwnedServerName>) -> Vec<OwnedServerName> {
+    let mut asked: Vec<OwnedServerName> = Vec::new();
+    for name in names.filter(|name| **name != *HOME) {
+        if !asked.contains(name) {
+            asked.push(name.clone());
         }
     }
     asked.truncate(MAX_SERVERS);
@@ -124,18 +138,38 @@ fn asked<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
 /// Plays it to the end, and says how it ended.
 fn play(play: &Play) -> String {
     let mut room = Room::new(play.version);
-    let names: Vec<_> = play.servers.iter().map(String::as_str).collect();
+    let names = names(play.servers.iter().map(String::as_str));
     let versions: Vec<_> = play.versions.iter().copied().filter(|version| *version >= RoomVersion::V7).collect();
     let mut details = play.details.clone();
-    let mut servers = asked(names.iter().copied());
-    let (machine, purpose) = if play.is_leave {
-        let taken = pending(&mut room);
-        details = Details { reason: details.reason, ..Details::default() };
-        servers = asked([taken.server()].into_iter().chain(names.iter().copied()));
-        let machine = Retracting::start(&taken, &names, details.reason.as_deref()).unwrap();
-        (Machine::Leave(Box::new(machine)), Purpose::Leave(play.version))
-    } else {
-        match knock(&room, &names, &play.versions, &details) {
+    let mut servers = asked(names.iter());
+    let known = [play.version];
+    let (machine, purpose) = match play.what {
+        What::Retract => {
+            let taken = pending(&mut room);
+            details = Details { reason: details.reason, ..Details::default() };
+            servers = asked([taken.server().into_owned()].iter().chain(names.iter()));
+            let machine = Retracting::of_knock(&taken, &names, details.reason.as_deref());
+            (Machine::Leave(Box::new(machine)), Purpose::Leave(&known))
+        }
+        What::Decline => {
+            room.invite();
+            details = Details { reason: details.reason, ..Details::default() };
+            let invited = room.clone();
+            let departure = Departure {
+                room_id: invited.room_id(),
+                user_id: UserId::parse(KAY).unwrap(),
+                servers: &names,
+                versions: &play.versions,
+                reason: details.reason.as_deref(),
+            };
+            let machine = Retracting::start(&departure);
+            if servers.is_empty() {
+                assert_eq!(machine.outcome(), Some(Retracted::LocallyOnly { failure: Failure::NoServers }));
+                return "NoServers".to_owned();
+            }
+            (Machine::Leave(Box::new(machine)), Purpose::Leave(&play.versions))
+        }
+        What::Knock => match knock(&room, &names, &play.versions, &details) {
             Start::Remote(machine) => (Machine::Knock(machine), Purpose::Knock(&versions)),
             Start::Local => panic!("this server is not in the room"),
             Start::Failed(failure) => {
@@ -144,7 +178,7 @@ fn play(play: &Play) -> String {
                 assert!(versions.is_empty() || servers.is_empty());
                 return format!("{failure:?}");
             }
-        }
+        },
     };
     let room_id = room.id.clone();
     let exchange = Exchange { purpose, room_id: &room_id, servers: &servers, details: &details };

@@ -7,7 +7,9 @@ use std::fmt;
 use base64::Engine as _;
 use base64::prelude::{BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE_NO_PAD};
 use matrix_knock::RoomVersion;
-use matrix_knock::knocking::{Details, Failure, Request};
+use matrix_knock::id::OwnedServerName;
+use matrix_knock::knocking::{Details, Failure};
+use matrix_knock::machine::Request;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
@@ -18,7 +20,7 @@ use crate::room::{HOME, KAY};
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Purpose<'a> {
     Knock(&'a [RoomVersion]),
-    Leave(RoomVersion),
+    Leave(&'a [RoomVersion]),
 }
 
 /// What was asked for, and by whom.
@@ -26,7 +28,7 @@ pub(crate) enum Purpose<'a> {
 pub(crate) struct Exchange<'a> {
     pub(crate) purpose: Purpose<'a>,
     pub(crate) room_id: &'a str,
-    pub(crate) servers: &'a [String],
+    pub(crate) servers: &'a [OwnedServerName],
     pub(crate) details: &'a Details,
 }
 
@@ -48,13 +50,33 @@ pub(crate) struct Expected {
     hashed: Value,
 }
 
+/// A request as it goes over the wire.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct OnTheWire {
+    server: OwnedServerName,
+    method: &'static str,
+    path_and_query: String,
+    body: Option<String>,
+}
+
+impl OnTheWire {
+    pub(crate) fn of(request: &Request) -> Self {
+        Self {
+            server: request.server.clone(),
+            method: request.method(),
+            path_and_query: request.path_and_query(),
+            body: request.body().map(str::to_owned),
+        }
+    }
+}
+
 /// What has to be wanted now.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Now {
-    Ask(Request),
+    Ask(OnTheWire),
     Sign(Expected),
-    Accepted { server: String, event_id: String, text: String, version: RoomVersion },
-    Failed { failure: Failure, perhaps: Option<(String, String)> },
+    Accepted { server: OwnedServerName, event_id: String, text: String, version: RoomVersion },
+    Failed { failure: Failure, perhaps: Option<(OwnedServerName, String)> },
 }
 
 impl Exchange<'_> {
@@ -157,7 +179,7 @@ impl Exchange<'_> {
         offered.iter().all(|version| version.as_str() != named).then(|| named.to_owned())
     }
 
-    fn make(&self, server: usize) -> Request {
+    fn make(&self, server: usize) -> OnTheWire {
         let endpoint = match self.purpose {
             Purpose::Knock(_) => "make_knock",
             Purpose::Leave(_) => "make_leave",
@@ -168,16 +190,16 @@ impl Exchange<'_> {
                 path += &format!("{separator}ver={version}");
             }
         }
-        Request { server: self.servers[server].clone(), method: "GET", path_and_query: path, body: None }
+        OnTheWire { server: self.servers[server].clone(), method: "GET", path_and_query: path, body: None }
     }
 
-    fn send(&self, server: usize, event_id: &str, text: String) -> Request {
+    fn send(&self, server: usize, event_id: &str, text: String) -> OnTheWire {
         let endpoint = match self.purpose {
             Purpose::Knock(_) => "v1/send_knock",
             Purpose::Leave(_) => "v2/send_leave",
         };
         let path = format!("/_matrix/federation/{endpoint}/{}/{}", escaped(self.room_id), escaped(event_id));
-        Request { server: self.servers[server].clone(), method: "PUT", path_and_query: path, body: Some(text) }
+        OnTheWire { server: self.servers[server].clone(), method: "PUT", path_and_query: path, body: Some(text) }
     }
 
     /// What may be taken from a template, if it is what was asked for.
@@ -188,8 +210,14 @@ impl Exchange<'_> {
             (Purpose::Knock(offered), named) => {
                 (*offered.iter().find(|version| named.is_some_and(|named| named == version.as_str()))?, "knock")
             }
-            (Purpose::Leave(version), None) => (version, "leave"),
-            (Purpose::Leave(version), Some(named)) => ((named == version.as_str()).then_some(version)?, "leave"),
+            // The only possible version need not be named.
+            (Purpose::Leave(possible), None) => match possible {
+                [only] => (*only, "leave"),
+                _ => return None,
+            },
+            (Purpose::Leave(possible), Some(named)) => {
+                (*possible.iter().find(|version| named == version.as_str())?, "leave")
+            }
         };
         for (key, value) in [("room_id", self.room_id), ("sender", KAY), ("state_key", KAY), ("type", "m.room.member")]
         {

@@ -2,13 +2,15 @@
 
 use std::sync::LazyLock;
 
+use matrix_knock::auth::AuthStatus;
 use matrix_knock::event::KeyValidity::Forever;
-use matrix_knock::event::{Ed25519Key, Event as _, Pdu, VerifyKey, room_id_of_create, sign_event};
-use matrix_knock::id::{EventId, RoomId, ServerName};
-use matrix_knock::resident::submission::{
-    AuthEventRef, PolicyVerdict, RequestKind, SendKnock, SendLeave, SignatureChecked,
+use matrix_knock::event::{Ed25519Key, Keys, Pdu, VerifyKey, room_id_of_create, sign_event};
+use matrix_knock::id::{EventId, OwnedServerName, RoomId, ServerName};
+use matrix_knock::resident::submission::{AuthEventRef, SendKnock, SendLeave, SendRequest};
+use matrix_knock::resident::{
+    Decision, MakeKnock, MakeLeave, MakeRequest, PolicyVerdict, Refusal, RequestKind, Residence, ResidentRoom,
 };
-use matrix_knock::resident::{Decision, MakeKnock, MakeLeave, Refusal, Residence, ResidentRoom};
+use matrix_knock::state::StateMap;
 use matrix_knock::template::PrevEvent;
 use matrix_knock::{Ed25519, RoomVersion};
 use serde_json::{Value, json};
@@ -29,8 +31,17 @@ pub(crate) fn key(server: &str) -> Ed25519Key {
 }
 
 /// Every server has one key, and everybody knows it.
-pub(crate) fn keys(server: &str, key_id: &str) -> Option<VerifyKey> {
-    (key_id == KEY_ID).then(|| VerifyKey { public_key: key(server).public_key(), validity: Forever })
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct AllKeys;
+
+impl Keys for AllKeys {
+    fn key(&self, server: &str, key_id: &str) -> Option<VerifyKey> {
+        (key_id == KEY_ID).then(|| VerifyKey { public_key: key(server).public_key(), validity: Forever })
+    }
+}
+
+pub(crate) fn names<'n>(servers: impl IntoIterator<Item = &'n str>) -> Vec<OwnedServerName> {
+    servers.into_iter().map(|server| server.parse().unwrap()).collect()
 }
 
 #[derive(Debug, Clone)]
@@ -42,11 +53,11 @@ pub(crate) struct Room {
 }
 
 impl Room {
-    /// A room that can be knocked on: one for each version, made once.
+    /// A room that can be knocked on: one for each version of the specification, made once.
     pub(crate) fn new(version: RoomVersion) -> Self {
         static ROOMS: LazyLock<Vec<Room>> =
             LazyLock::new(|| RoomVersion::ALL[6..].iter().map(|it| Room::make(*it)).collect());
-        ROOMS.iter().find(|room| room.version == version).unwrap().clone()
+        ROOMS.iter().find(|room| room.version == version).cloned().unwrap_or_else(|| Self::make(version))
     }
 
     fn make(version: RoomVersion) -> Self {
@@ -61,7 +72,7 @@ impl Room {
 
     fn push(&mut self, event_type: &str, state_key: &str, content: Value) {
         let is_create = event_type == "m.room.create";
-        let names_create = self.version < RoomVersion::V12;
+        let names_create = self.version.goes_by() < RoomVersion::V12;
         let auth_events: Vec<_> =
             self.events.iter().take(3).map(|(id, _)| id).skip(usize::from(!names_create)).collect();
         let prev_events: Vec<_> = self.events.last().iter().map(|(id, _)| id).collect();
@@ -81,21 +92,30 @@ impl Room {
         self.events.push((signed.event_id().to_owned(), signed.into_text()));
     }
 
+    /// Alice invites Kay.
+    pub(crate) fn invite(&mut self) {
+        self.push("m.room.member", KAY, json!({ "membership": "invite" }));
+    }
+
     pub(crate) fn room_id(&self) -> RoomId<'_> {
         RoomId::parse(&self.id).unwrap()
     }
 
     /// All its events as its state: of two with the same type and state key the last counts.
-    pub(crate) fn state(&self) -> Vec<Pdu<'_>> {
-        self.events.iter().map(|(id, text)| Pdu::parse(text).unwrap().with_event_id(id.as_str())).collect()
+    pub(crate) fn state(&self) -> StateMap<Pdu<'_>> {
+        self.pdus().collect()
+    }
+
+    fn pdus(&self) -> impl Iterator<Item = Pdu<'_>> {
+        self.events.iter().map(|(id, text)| Pdu::parse(text).unwrap().with_event_id(id.as_str()))
     }
 
     pub(crate) fn has(&self, event_id: &str) -> bool {
         self.events.iter().any(|(id, _)| id == event_id)
     }
 
-    pub(crate) fn resident<'r>(&'r self, state: &'r Vec<Pdu<'r>>) -> ResidentRoom<'r, Vec<Pdu<'r>>> {
-        ResidentRoom { room_id: self.room_id(), version: self.version, residence: Residence::Joined, state }
+    pub(crate) fn resident(&self) -> ResidentRoom<'_> {
+        ResidentRoom { room_id: self.room_id(), version: self.version, residence: Residence::Joined }
     }
 
     fn last(&self) -> PrevEvent<'_> {
@@ -105,64 +125,46 @@ impl Room {
 
     /// The answer to `make_knock`.
     pub(crate) fn make_knock(&self, versions: &[&str]) -> (u16, String) {
-        let state = self.state();
-        let request = MakeKnock { user_id: KAY, origin: ServerName::parse(HOME).unwrap(), versions };
-        let admitted = request.check(Some(&self.resident(&state))).and_then(|allowed| allowed.decide(Decision::Admit));
-        answer(admitted.map(|admitted| admitted.template(&[self.last()], NOW - 1).unwrap().to_response()))
+        self.template(MakeKnock::new(self.room_id(), KAY, home(), versions.iter().copied()))
     }
 
     /// The answer to `make_leave`.
     pub(crate) fn make_leave(&self) -> (u16, String) {
+        self.template(MakeLeave::new(self.room_id(), KAY, home()))
+    }
+
+    fn template<K: RequestKind>(&self, request: MakeRequest<'_, K>) -> (u16, String) {
         let state = self.state();
-        let request = MakeLeave { user_id: KAY, origin: ServerName::parse(HOME).unwrap() };
-        let admitted = request.check(Some(&self.resident(&state))).and_then(|allowed| allowed.decide(Decision::Admit));
-        answer(admitted.map(|admitted| admitted.template(&[self.last()], NOW - 1).unwrap().to_response()))
+        let admitted = request.check(&self.resident(), &state).and_then(|allowed| allowed.decide(Decision::Admit));
+        answer(admitted.map(|admitted| admitted.template(&state, &[self.last()], NOW - 1).unwrap().to_response()))
     }
 
     /// The answer to `send_knock`, after which the event is in the room if it is allowed.
     pub(crate) fn send_knock(&mut self, event_id: &str, body: &str) -> (u16, String) {
-        let state = self.state();
-        let resident = self.resident(&state);
-        let request = SendKnock { event_id, origin: ServerName::parse(HOME).unwrap(), body };
-        let text = |event: &&Pdu<'_>| event.to_federation(self.version).ok();
-        let taken =
-            request.check(Some(&resident)).and_then(|it| it.verify(&keys, &Ed25519, NOW)).and_then(|verified| {
-                if self.has(verified.event_id()) {
-                    return Ok(verified.known().to_response(text).unwrap());
-                }
-                let named = self.named(&verified, &state);
-                let permitted = verified.authorize(&named, &state)?;
-                Ok(permitted.accept(PolicyVerdict::NotUsed, Decision::Admit)?.to_response(text).unwrap())
-            });
+        let room = self.clone();
+        let taken = room.send(&SendKnock::new(room.room_id(), event_id, home(), body));
         self.take(event_id, body, taken)
     }
 
     /// The answer to `send_leave`, after which the event is in the room if it is allowed.
     pub(crate) fn send_leave(&mut self, event_id: &str, body: &str) -> (u16, String) {
-        let state = self.state();
-        let resident = self.resident(&state);
-        let request = SendLeave { event_id, origin: ServerName::parse(HOME).unwrap(), body };
-        let taken =
-            request.check(Some(&resident)).and_then(|it| it.verify(&keys, &Ed25519, NOW)).and_then(|verified| {
-                if self.has(verified.event_id()) {
-                    return Ok(verified.known().to_response().to_owned());
-                }
-                let named = self.named(&verified, &state);
-                let permitted = verified.authorize(&named, &state)?;
-                Ok(permitted.accept(PolicyVerdict::NotUsed, Decision::Admit)?.to_response().to_owned())
-            });
+        let room = self.clone();
+        let taken = room.send(&SendLeave::new(room.room_id(), event_id, home(), body));
         self.take(event_id, body, taken)
     }
 
-    /// The events that it says it is allowed by, as far as they are known.
-    fn named<'s, C: RequestKind>(
-        &self,
-        verified: &SignatureChecked<'_, '_, C, Vec<Pdu<'_>>>,
-        state: &'s [Pdu<'s>],
-    ) -> Vec<AuthEventRef<&'s Pdu<'s>>> {
-        let known = |id: &str| state.iter().find(|event| event.event_id() == Some(id));
-        let status = matrix_knock::auth::AuthStatus::Accepted;
-        verified.auth_events().filter_map(known).map(|event| AuthEventRef { event, status }).collect()
+    fn send<K: RequestKind>(&self, request: &SendRequest<'_, K>) -> Result<String, Refusal> {
+        let state = self.state();
+        let text = |event: &&Pdu<'_>| event.to_federation(self.version).ok();
+        let verified = request.check(&self.resident(), &state)?.verify(&AllKeys, &Ed25519, NOW)?;
+        if self.has(verified.event_id()) {
+            return Ok(verified.known().to_response(&state, text).unwrap());
+        }
+        let known = self.pdus().map(|event| AuthEventRef { event, status: AuthStatus::Accepted });
+        let auth_events = verified.match_auth_events(known)?;
+        let permitted = verified.authorize(&auth_events, &state, &state)?;
+        let accepted = permitted.accept(&state, PolicyVerdict::NotUsed, Decision::Admit)?;
+        Ok(accepted.to_response(&state, text).unwrap())
     }
 
     fn take(&mut self, event_id: &str, body: &str, taken: Result<String, Refusal>) -> (u16, String) {
@@ -171,6 +173,10 @@ impl Room {
         }
         answer(taken)
     }
+}
+
+fn home() -> ServerName<'static> {
+    ServerName::parse(HOME).unwrap()
 }
 
 fn answer(answer: Result<String, Refusal>) -> (u16, String) {

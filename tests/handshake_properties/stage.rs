@@ -2,21 +2,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use matrix_knock::event::{Pdu, Sign as _};
-use matrix_knock::id::UserId;
+use matrix_knock::event::{KeysFn, Pdu, Sign as _};
+use matrix_knock::id::{OwnedServerName, UserId};
 use matrix_knock::knocking::room_state::VerifiedRoomState;
 use matrix_knock::knocking::{
-    Details, Failed, Intent, Knocking, NotTaken, OwnMembership, PendingKnock, Reply, Request, Retracted, Retracting,
-    Start, Ticket, Want,
+    Details, Failed, Intent, Knocking, OwnMembership, PendingKnock, Retracted, Retracting, Start,
 };
+use matrix_knock::machine::{Endpoint, Machine as _, NotTaken, Reply, Request, Ticket, Want};
 use matrix_knock::stripped_state::StrippedEvent;
+use matrix_knock::wire::HttpResponse;
 use matrix_knock::{Ed25519, RoomVersion};
 use proptest::sample::Index;
 use serde_json::json;
 
 use crate::hostile::Hostile;
-use crate::model::{Exchange, Given, Now};
-use crate::room::{HOME, KAY, KEY_ID, NOW, RESIDENT, Room, key, keys};
+use crate::model::{Exchange, Given, Now, OnTheWire};
+use crate::room::{AllKeys, HOME, KAY, KEY_ID, NOW, RESIDENT, Room, key, names};
 use crate::stored::resumed;
 
 #[derive(Debug, Clone, PartialEq)]
@@ -50,8 +51,8 @@ impl Machine {
     /// Only a knock has use for keys.
     fn keys(&mut self, ticket: Ticket, known: bool) -> Result<VerifiedRoomState, NotTaken> {
         match self {
-            Self::Knock(machine) if known => machine.keys(ticket, &keys, &Ed25519, NOW),
-            Self::Knock(machine) => machine.keys(ticket, &|_: &str, _: &str| None, &Ed25519, NOW),
+            Self::Knock(machine) if known => machine.keys(ticket, &AllKeys, &Ed25519, NOW),
+            Self::Knock(machine) => machine.keys(ticket, &KeysFn(|_: &str, _: &str| None), &Ed25519, NOW),
             Self::Leave(_) => Err(NotTaken::NotAsked),
         }
     }
@@ -130,19 +131,21 @@ impl Stage {
 
     /// What the server does with a request, and says.
     fn serve(&mut self, request: &Request) -> (u16, String) {
-        let is_leave = matches!(self.machine, Machine::Leave(_));
-        let Some(body) = &request.body else {
-            let query = request.path_and_query.split_once('?').map_or("", |(_, query)| query);
-            let versions: Vec<_> = query.split("&").filter_map(|item| item.strip_prefix("ver=")).collect();
-            return if is_leave { self.room.make_leave() } else { self.room.make_knock(&versions) };
-        };
-        let event_id = request.path_and_query.rsplit_once('/').unwrap().1.replace("%24", "$");
-        if is_leave { self.room.send_leave(&event_id, body) } else { self.room.send_knock(&event_id, body) }
+        match &request.endpoint {
+            Endpoint::MakeKnock { versions, .. } => {
+                let versions: Vec<_> = versions.iter().map(|version| version.as_str()).collect();
+                self.room.make_knock(&versions)
+            }
+            Endpoint::MakeLeave { .. } => self.room.make_leave(),
+            Endpoint::SendKnock { event, .. } => self.room.send_knock(event.event_id(), event.text()),
+            Endpoint::SendLeave { event, .. } => self.room.send_leave(event.event_id(), event.text()),
+            other => panic!("unknown endpoint: {other:?}"),
+        }
     }
 
     fn give(&mut self, ticket: Ticket, reply: Option<(u16, String)>, now: u64) {
         let given = match &reply {
-            Some((status, body)) => Reply::Response { status: *status, body },
+            Some((status, body)) => HttpResponse::new(*status, body).into(),
             None => Reply::None,
         };
         assert_eq!(self.machine.reply(ticket, given, now), Ok(()));
@@ -161,7 +164,7 @@ impl Stage {
 
     fn offer(&mut self, ticket: Ticket, kind: Kind) {
         let act = |machine: &mut Machine| match kind {
-            Kind::Reply => machine.reply(ticket, Reply::Response { status: 200, body: "{}" }, NOW),
+            Kind::Reply => machine.reply(ticket, HttpResponse::new(200, "{}").into(), NOW),
             Kind::NoReply => machine.reply(ticket, Reply::None, NOW),
             Kind::Signature => machine.signature(ticket, KEY_ID, &[0; 64]),
             Kind::Keys => machine.keys(ticket, true).map(drop),
@@ -185,6 +188,7 @@ impl Stage {
                     Want::Sign(_) => kind == Kind::Signature,
                     Want::Keys(_) => kind == Kind::Keys,
                     Want::Ended => false,
+                    _ => panic!("unknown want: {want:?}"),
                 };
                 let unwanted: Vec<_> = KINDS.into_iter().filter(|kind| !wanted(*kind)).collect();
                 self.offer(ticket, *which.get(&unwanted));
@@ -216,11 +220,12 @@ impl Stage {
             (step, Want::Keys(wanted)) => {
                 if self.is_honest {
                     let known = BTreeSet::from([KEY_ID.to_owned()]);
-                    assert_eq!(*wanted, BTreeMap::from([(RESIDENT.to_owned(), known)]));
+                    assert_eq!(*wanted, BTreeMap::from([(RESIDENT.parse().unwrap(), known)]));
                 }
                 self.keys(ticket, !matches!(step, Step::Hostile(_)));
             }
             (_, Want::Ended) => {}
+            (_, other) => panic!("unknown want: {other:?}"),
         }
     }
 
@@ -257,8 +262,9 @@ impl Stage {
         assert!(!self.tickets.contains(&ticket));
         assert_eq!(self.machine.stored(), self.machine);
         let ended = match &now {
-            Now::Ask(request) => {
-                assert_eq!(want, Want::Request(request.clone()));
+            Now::Ask(expected) => {
+                let Want::Request(request) = want else { panic!("{want:?}, not {expected:?}") };
+                assert_eq!(OnTheWire::of(&request), *expected);
                 false
             }
             Now::Sign(event) => {
@@ -279,8 +285,8 @@ impl Stage {
     }
 
     fn check_pending(&self, knock: &PendingKnock, shown: &[StrippedEvent]) {
-        assert_eq!((knock.room_id(), knock.user_id()), (self.room.id.as_str(), KAY));
-        let own = StrippedEvent::of(&Pdu::parse(knock.event()).unwrap()).unwrap();
+        assert_eq!((knock.room_id().as_str(), knock.user_id().as_str()), (self.room.id.as_str(), KAY));
+        let own = StrippedEvent::of(&Pdu::parse(knock.event().text()).unwrap()).unwrap();
         let others = shown.iter().filter(|event| (&*event.event_type(), &*event.state_key()) != ("m.room.member", KAY));
         assert_eq!(knock.knock_state(), others.cloned().chain([own]).collect::<Vec<_>>());
         assert_eq!(resumed(knock), *knock);
@@ -291,8 +297,9 @@ impl Stage {
         match (&self.machine, now) {
             (Machine::Knock(machine), Now::Accepted { server, event_id, text, version }) => {
                 let knock = machine.outcome().unwrap().unwrap();
-                let told = (knock.server(), knock.event_id(), knock.event(), knock.version());
-                assert_eq!(told, (server.as_str(), event_id.as_str(), text.as_str(), *version));
+                let told = (knock.server(), knock.event_id(), knock.event().text(), knock.version());
+                assert_eq!(told, (server.as_borrowed(), event_id.as_str(), text.as_str(), *version));
+                assert_eq!(knock.event().event_id(), event_id);
                 self.check_pending(&knock, self.arrival.as_ref().unwrap().shown());
                 "pending".to_owned()
             }
@@ -300,16 +307,16 @@ impl Stage {
                 let failed: Failed = machine.outcome().unwrap().unwrap_err();
                 assert_eq!(failed.failure, *failure);
                 let told =
-                    failed.perhaps.as_ref().map(|knock| (knock.server().to_owned(), knock.event_id().to_owned()));
+                    failed.perhaps.as_ref().map(|knock| (knock.server().into_owned(), knock.event_id().to_owned()));
                 assert_eq!(told, *perhaps);
                 failed.perhaps.iter().for_each(|knock| self.check_pending(knock, &[]));
                 let name = format!("{failure:?}");
                 let name = name.split([' ', '(']).next().unwrap();
                 format!("{name}{}", if perhaps.is_some() { ", perhaps pending" } else { "" })
             }
-            (Machine::Leave(machine), Now::Accepted { server, event_id, .. }) => {
-                let (server, event_id) = (server.clone(), event_id.clone());
-                assert_eq!(machine.outcome(), Some(Retracted::InRoom { server, event_id }));
+            (Machine::Leave(machine), Now::Accepted { server, event_id, text, .. }) => {
+                let Some(Retracted::InRoom { server: found, event }) = machine.outcome() else { panic!("{machine:?}") };
+                assert_eq!((&found, event.event_id(), event.text()), (server, event_id.as_str(), text.as_str()));
                 "left".to_owned()
             }
             (Machine::Leave(machine), Now::Failed { failure, .. }) => {
@@ -334,13 +341,13 @@ pub(crate) fn pending(room: &mut Room) -> PendingKnock {
 }
 
 pub(crate) fn start(room: &Room, servers: &[&str], versions: &[RoomVersion], details: &Details) -> Machine {
-    Machine::Knock(match knock(room, servers, versions, details) {
+    Machine::Knock(match knock(room, &names(servers.iter().copied()), versions, details) {
         Start::Remote(machine) => machine,
         other => panic!("{other:?}"),
     })
 }
 
-pub(crate) fn knock(room: &Room, servers: &[&str], versions: &[RoomVersion], details: &Details) -> Start {
+pub(crate) fn knock(room: &Room, servers: &[OwnedServerName], versions: &[RoomVersion], details: &Details) -> Start {
     let (room_id, user_id) = (room.room_id(), UserId::parse(KAY).unwrap());
     Knocking::start(&Intent { room_id, user_id, own: OwnMembership::OutOfBand, servers, versions, details })
 }

@@ -12,13 +12,13 @@ use proptest::sample::{Index, select};
 use serde_json::{Value, json};
 
 use crate::hostile::{changed, changes, hostile};
-use crate::room::{KEY_ID, NOW, RESIDENT, Room, key, keys};
+use crate::room::{AllKeys, KEY_ID, NOW, RESIDENT, Room, key};
 use crate::stored::resumed;
 
 fn verify(room: &Room, entries: &[String]) -> VerifiedRoomState {
     let state = resumed(&ReceivedRoomState::of_answer(&format!(r#"{{"knock_room_state":[{}]}}"#, entries.join(","))));
     assert_eq!(state, ReceivedRoomState::of_list(&format!("[{}]", entries.join(","))));
-    state.verify(room.version, room.room_id(), &keys, &Ed25519, NOW)
+    state.verify(room.version, room.room_id(), &AllKeys, &Ed25519, NOW)
 }
 
 /// An event of the room, changed and signed anew by this server.
@@ -190,7 +190,7 @@ proptest! {
         let body = hostile.body(&json!({ "knock_room_state": honest }).to_string());
         let state = ReceivedRoomState::of_answer(&body);
         prop_assert!(state.wanted_keys(version).values().all(|ids| ids.len() <= 800));
-        let arrival = state.verify(version, room.room_id(), &keys, &Ed25519, NOW);
+        let arrival = state.verify(version, room.room_id(), &AllKeys, &Ed25519, NOW);
         prop_assert_eq!(arrival.shown().len() + arrival.dropped().count(), state.len());
         let said = room.events.iter().filter_map(|(_, text)| StrippedEvent::of(&Pdu::parse(text).unwrap()));
         let said: Vec<_> = said.collect();

@@ -4,12 +4,14 @@ use std::collections::BTreeSet;
 use std::fmt::Debug;
 
 use matrix_knock::event::Sign as _;
-use matrix_knock::knocking::{Details, Knocking, Reply, Request, Retracted, Retracting, Want};
+use matrix_knock::knocking::{Details, Knocking, Retracted, Retracting};
+use matrix_knock::machine::{Endpoint, Machine as _, Reply, Want};
+use matrix_knock::wire::HttpResponse;
 use matrix_knock::{Ed25519, RoomVersion};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::room::{HOME, KEY_ID, NOW, RESIDENT, Room, key, keys};
+use crate::room::{AllKeys, HOME, KEY_ID, NOW, RESIDENT, Room, key, names};
 use crate::stage::{Machine, start};
 
 /// What comes back of what was stored.
@@ -42,10 +44,10 @@ fn every_state() {
             let (ticket, want) = machine.want();
             assert_eq!(resumed(&ticket), ticket);
             let step = match want {
-                Want::Request(Request { server, body: None, .. }) if server == "c.example" => Step::Silent,
-                Want::Request(Request { server, body: Some(_), .. }) if server == RESIDENT => Step::Silent,
+                Want::Request(request) if request.body().is_none() && request.server == *"c.example" => Step::Silent,
+                Want::Request(request) if request.body().is_some() && request.server == *RESIDENT => Step::Silent,
                 Want::Request(_) | Want::Sign(_) | Want::Keys(_) => Step::Give,
-                Want::Ended => panic!("no outcome"),
+                other => panic!("no outcome: {other:?}"),
             };
             seen.insert(name(&machine));
             step.go(&mut machine, &mut room);
@@ -53,7 +55,7 @@ fn every_state() {
         }
         seen.insert(name(&machine));
         let pending = resumed(&machine.outcome().unwrap().unwrap());
-        assert_eq!((pending.server(), pending.version()), ("d.example", version));
+        assert_eq!((pending.server().as_str(), pending.version()), ("d.example", version));
         assert_eq!(pending.knock_state().len(), 4);
 
         // To an end without one, and with one that there may be.
@@ -62,10 +64,10 @@ fn every_state() {
         while perhaps.outcome().is_none() || failed.outcome().is_none() {
             for (machine, made) in [(&mut perhaps, Step::Give), (&mut failed, Step::Silent)] {
                 let step = match machine.want().1 {
-                    Want::Request(Request { body: Some(_), .. }) => Step::Silent,
+                    Want::Request(request) if request.body().is_some() => Step::Silent,
                     Want::Request(_) => made,
                     Want::Sign(_) | Want::Keys(_) => Step::Give,
-                    Want::Ended => continue,
+                    _ => continue,
                 };
                 seen.insert(name(machine));
                 step.go(machine, &mut room);
@@ -75,37 +77,35 @@ fn every_state() {
         seen.extend([name(&failed), name(&perhaps)]);
         assert_eq!(failed.outcome().unwrap().unwrap_err().perhaps, None);
         let stands = resumed(&perhaps.outcome().unwrap().unwrap_err().perhaps.unwrap());
-        assert_eq!((stands.server(), stands.knock_state().len()), ("c.example", 1));
+        assert_eq!((stands.server().as_str(), stands.knock_state().len()), ("c.example", 1));
         let states =
             "asks for a template, asks for a signature, sends, asks for keys, pending, perhaps pending, failed";
         assert_eq!(seen, states.split(", ").collect());
 
         // And the leave that takes it back.
-        let mut leave = Retracting::start(&pending, &servers, Some("\u{1}")).unwrap();
+        let mut leave = Retracting::of_knock(&pending, &names(servers), Some("\u{1}"));
         let mut states = 0;
         while leave.outcome().is_none() {
             let (ticket, want) = leave.want();
             match want {
-                Want::Request(Request { body: None, .. }) => {
-                    let (status, body) = room.make_leave();
-                    leave.reply(ticket, Reply::Response { status, body: &body }, NOW).unwrap();
-                }
-                Want::Request(Request { path_and_query, body: Some(event), .. }) => {
-                    let event_id = path_and_query.rsplit_once('/').unwrap().1.replace("%24", "$");
-                    let (status, body) = room.send_leave(&event_id, &event);
-                    leave.reply(ticket, Reply::Response { status, body: &body }, NOW).unwrap();
+                Want::Request(request) => {
+                    let (status, body) = match request.endpoint {
+                        Endpoint::SendLeave { event, .. } => room.send_leave(event.event_id(), event.text()),
+                        _ => room.make_leave(),
+                    };
+                    leave.reply(ticket, HttpResponse::new(status, &body).into(), NOW).unwrap();
                 }
                 Want::Sign(message) => {
                     let signature = key(HOME).sign(message.as_bytes());
                     leave.signature(ticket, KEY_ID, &signature).unwrap();
                 }
-                Want::Keys(_) | Want::Ended => panic!("no outcome"),
+                other => panic!("no outcome: {other:?}"),
             }
             leave = resumed(&leave);
             states += 1;
         }
         assert_eq!(states, 3);
-        assert!(matches!(leave.outcome(), Some(Retracted::InRoom { server, .. }) if server == "d.example"));
+        assert!(matches!(leave.outcome(), Some(Retracted::InRoom { server, .. }) if server == *"d.example"));
     }
 }
 
@@ -122,26 +122,25 @@ impl Step {
         let (ticket, want) = copy.want();
         match (self, want) {
             (Self::Silent, _) => machine.reply(ticket, Reply::None, NOW).unwrap(),
-            (Self::Give, Want::Request(Request { path_and_query, body, .. })) => {
-                let event_id = path_and_query.rsplit_once('/').unwrap().1.replace("%24", "$");
-                let (status, body) = match body {
-                    None => room.make_knock(&[room.version.as_str()]),
-                    Some(event) => room.send_knock(&event_id, &event),
+            (Self::Give, Want::Request(request)) => {
+                let (status, body) = match request.endpoint {
+                    Endpoint::SendKnock { event, .. } => room.send_knock(event.event_id(), event.text()),
+                    _ => room.make_knock(&[room.version.as_str()]),
                 };
-                machine.reply(ticket, Reply::Response { status, body: &body }, NOW).unwrap();
+                machine.reply(ticket, HttpResponse::new(status, &body).into(), NOW).unwrap();
             }
             (Self::Give, Want::Sign(message)) => {
                 machine.signature(ticket, KEY_ID, &key(HOME).sign(message.as_bytes())).unwrap();
             }
-            (Self::Give, Want::Keys(_)) => drop(machine.keys(ticket, &keys, &Ed25519, NOW).unwrap()),
-            (Self::Give, Want::Ended) => panic!("nothing is wanted"),
+            (Self::Give, Want::Keys(_)) => drop(machine.keys(ticket, &AllKeys, &Ed25519, NOW).unwrap()),
+            (Self::Give, other) => panic!("nothing is wanted: {other:?}"),
         }
     }
 }
 
 fn name(machine: &Knocking) -> &'static str {
     match (machine.outcome(), machine.want().1) {
-        (None, Want::Request(Request { body: None, .. })) => "asks for a template",
+        (None, Want::Request(request)) if request.body().is_none() => "asks for a template",
         (None, Want::Request(_)) => "sends",
         (None, Want::Sign(_)) => "asks for a signature",
         (None, Want::Keys(_)) => "asks for keys",

@@ -10,6 +10,7 @@ use matrix_knock::id::{IdError, RoomId, ServerName};
 use matrix_knock::json::{CanonicalDialect, JsonErrorKind, canonical};
 use matrix_knock::resident::submission::SendKnock;
 use matrix_knock::resident::{Mismatch, Refusal, Residence, ResidentRoom};
+use matrix_knock::state::StateMap;
 use matrix_knock::{Ed25519, RoomVersion};
 use serde_json::Value;
 
@@ -203,13 +204,14 @@ fn each_is_refused_by_its_name() {
         let room = of_version.find(is_it).unwrap();
         let texts: BTreeMap<_, _> =
             array(&room["events"]).map(|it| (it["event_id"].as_str().unwrap(), it["pdu"].to_string())).collect();
-        let state: Vec<Pdu<'_>> =
+        let state: StateMap<Pdu<'_>> =
             array(&room["current_state"]).map(|id| Pdu::parse(&texts[id.as_str().unwrap()]).unwrap()).collect();
         let room_id = RoomId::parse(room["room_id"].as_str().unwrap()).unwrap();
-        let resident = ResidentRoom { room_id, version, residence: Residence::Joined, state: &state };
+        let resident = ResidentRoom { room_id, version, residence: Residence::Joined };
         let send = |event_id: &str| {
             let origin = ServerName::parse(ORIGIN).unwrap();
-            let received = SendKnock { event_id, origin, body }.check(Some(&resident))?;
+            let request = SendKnock::new(room_id, event_id, origin, body);
+            let received = request.check(&resident, &state)?;
             let verified = received.verify(&keys[..], &Ed25519, NOW)?;
             assert_eq!(verified.event_id(), event_id);
             Ok(())

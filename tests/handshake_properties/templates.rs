@@ -4,15 +4,17 @@
 use matrix_knock::RoomVersion;
 use matrix_knock::id::{ServerName, UserId};
 use matrix_knock::json::{CanonicalDialect, canonical};
-use matrix_knock::knocking::{Details, Failure, Reply, Want};
+use matrix_knock::knocking::{Details, Failure};
+use matrix_knock::machine::{Machine as _, Want};
 use matrix_knock::template::{BadTemplate, CheckedTemplate, Expected, MAX_TEMPLATE_BYTES};
+use matrix_knock::wire::HttpResponse;
 use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Value, json};
 
 use crate::hostile::{changed, changes, hostile};
 use crate::model::{Exchange, Given, Now, Purpose, strict};
-use crate::room::{HOME, KAY, NOW, Room};
+use crate::room::{HOME, KAY, NOW, Room, names};
 use crate::stage::{Machine, pending, start};
 use crate::stored::resumed;
 
@@ -225,9 +227,9 @@ fn each_is_refused_by_its_name() {
             panic!("a knock");
         };
         let (ticket, _) = machine.want();
-        machine.reply(ticket, Reply::Response { status: 200, body: &text }, NOW).unwrap();
+        machine.reply(ticket, HttpResponse::new(200, &text).into(), NOW).unwrap();
         assert!(
-            matches!(machine.want().1, Want::Request(request) if request.server == "d.example" && request.method == "GET")
+            matches!(machine.want().1, Want::Request(request) if request.server == *"d.example" && request.method() == "GET")
         );
     }
 }
@@ -267,7 +269,7 @@ fn errors_by_their_body() {
             panic!("a knock");
         };
         let ticket = machine.want().0;
-        machine.reply(ticket, Reply::Response { status, body: &body }, NOW).unwrap();
+        machine.reply(ticket, HttpResponse::new(status, &body).into(), NOW).unwrap();
         let failed = machine.outcome().unwrap().unwrap_err();
         assert_eq!((failed.failure, failed.perhaps), (expected, None), "{status} {body}");
     }
@@ -320,12 +322,12 @@ fn check(room: &Room, purpose: Purpose<'_>, text: &str) -> Option<String> {
         Purpose::Knock(_) => said(),
         Purpose::Leave(_) => Details { reason: said().reason, ..Details::default() },
     };
-    let servers = ["c.example".to_owned()];
+    let servers = names(["c.example"]);
     let exchange = Exchange { purpose, room_id: &room.id, servers: &servers, details: &details };
     let expected = exchange.now(&[Given::Reply(Some((200, text.to_owned())), NOW)]);
     let asked = match purpose {
         Purpose::Knock(offered) => Expected::Knock(offered),
-        Purpose::Leave(version) => Expected::Leave(version),
+        Purpose::Leave(possible) => Expected::Leave(possible),
     };
     let proposed = CheckedTemplate::read(asked, room.room_id(), UserId::parse(KAY).unwrap(), text);
     let machine = match purpose {
@@ -337,7 +339,7 @@ fn check(room: &Room, purpose: Purpose<'_>, text: &str) -> Option<String> {
     };
     let Machine::Knock(mut machine) = machine else { panic!("a knock") };
     let (ticket, _) = machine.want();
-    machine.reply(ticket, Reply::Response { status: 200, body: text }, NOW).unwrap();
+    machine.reply(ticket, HttpResponse::new(200, text).into(), NOW).unwrap();
     match (proposed, expected, machine.want().1) {
         (Ok(proposed), Now::Sign(event), Want::Sign(message)) => {
             assert_eq!((message, proposed.version()), (event.message.as_str(), event.version), "{text}");
@@ -379,7 +381,8 @@ proptest! {
         } else {
             good(&room).to_string()
         };
-        let purpose = if is_leave { Purpose::Leave(version) } else { Purpose::Knock(&RoomVersion::ALL[6..]) };
+        let known = [version];
+        let purpose = if is_leave { Purpose::Leave(&known) } else { Purpose::Knock(&RoomVersion::ALL[6..]) };
         let text = hostile.body(&honest);
         if let Some(event) = check(&room, purpose, &text) {
             prop_assert!(strict(&text).is_some());
