@@ -3,7 +3,7 @@
 #![cfg(feature = "ed25519")]
 #![expect(clippy::unwrap_used, reason = "a vector that cannot be read fails the test")]
 
-use matrix_knock::event::{Ed25519Key, Event, Keys, Pdu, ServerKeys, event_id, sign_event};
+use matrix_knock::event::{Ed25519Key, Event, Pdu, ServerKeys, event_id, sign_event};
 use matrix_knock::id::{RoomId, ServerName, UserId};
 use matrix_knock::knocking::room_state::ReceivedRoomState;
 use matrix_knock::template::{CheckedTemplate, Details, Expected};
@@ -30,16 +30,14 @@ fn offered() -> Vec<RoomVersion> {
     RoomVersion::ALL.into_iter().filter(|version| version.rules().knocking).collect()
 }
 
-fn keys() -> impl Keys {
-    let keys: Vec<ServerKeys> = KEYS
-        .lines()
+fn keys() -> Vec<ServerKeys> {
+    KEYS.lines()
         .map(|document| {
             let value: Value = serde_json::from_str(document).unwrap();
             let server = ServerName::parse(text(value.get("server_name").unwrap())).unwrap();
             ServerKeys::parse(server, document, &Ed25519).unwrap()
         })
-        .collect();
-    move |server: &str, key_id: &str| keys.iter().find_map(|known| known.key(server, key_id))
+        .collect()
 }
 
 #[test]
