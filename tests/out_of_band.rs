@@ -6,14 +6,13 @@ use std::collections::BTreeMap;
 
 use matrix_knock::auth::authorize_proposal;
 use matrix_knock::event::{
-    Ed25519Key, Event, KeyValidity, Keys, Membership, Pdu, Proposal, ServerKeys, VerifiedPdu, VerifyKey, WholePdu,
-    sign_event,
+    Ed25519Key, Event, EventType, KeyValidity, Keys, KeysFn, Membership, Pdu, Proposal, ServerKeys, VerifiedPdu,
+    VerifyKey, WholePdu, sign_event,
 };
 use matrix_knock::id::{EventId, RoomId, ServerName, UserId};
-use matrix_knock::knocking::out_of_band::{
-    Acceptance, Msc4233Denial, MustReach, NoAnswer, Reason, SentKnock, must_also_reach,
-};
-use matrix_knock::state::StateMap;
+use matrix_knock::knocking::out_of_band::{Acceptance, Msc4233Denial, NoAnswer, SentKnock};
+use matrix_knock::resident::{MustReach, Reason, must_also_reach, reads_of_must_also_reach};
+use matrix_knock::state::{NotLookedUp, Snapshot, StateMap};
 use matrix_knock::{Ed25519, RoomVersion};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -57,7 +56,15 @@ fn reached(
     let state: StateMap<Pdu<'_>> = texts.iter().map(|text| Pdu::parse(text).expect("an event")).collect();
     let change = Proposal { sender, target, membership };
     let allowed = authorize_proposal(version, &change, &state).ok()?;
-    let reached = must_also_reach(&allowed, &state, server(own));
+    let reached = must_also_reach(&allowed, &state, server(own)).expect("a whole state");
+    // The entry that it says it reads is enough, and without it nothing is said of a change that another server may hear of.
+    let reads = reads_of_must_also_reach(&change);
+    let part = Snapshot::of_events(&reads, texts.iter().map(|text| Pdu::parse(text).expect("an event")));
+    assert_eq!(must_also_reach(&allowed, &part, server(own)), Ok(reached));
+    let is_looked_up = UserId::parse(target).is_ok_and(|target| target.server_name() != server(own))
+        && UserId::parse(sender).is_ok_and(|sender| sender.server_name() == server(own));
+    let unknown = if is_looked_up { Err(NotLookedUp::new(EventType::Member, target)) } else { Ok(None) };
+    assert_eq!(must_also_reach(&allowed, &Snapshot::<Pdu<'_>>::new(), server(own)), unknown);
     Some(reached.map(|MustReach { server, reason }| (server.as_str().to_owned(), reason)))
 }
 
@@ -164,7 +171,7 @@ fn both_signed_by(
     origin: &str,
 ) -> (Result<Acceptance, NoAnswer>, Result<Msc4233Denial, NoAnswer>) {
     let signed = sign_event(version, &event.to_string(), server(signer), &key(signer)).expect("an event").into_text();
-    let event = whole(version, &signed, &keys).expect("a whole event");
+    let event = whole(version, &signed, &KeysFn(keys)).expect("a whole event");
     (knock.acceptance(&event), knock.msc4233_denial(&event, server(origin)))
 }
 
@@ -275,9 +282,12 @@ fn each_condition_alone() {
         // Signed by another than the sender's server, or changed: no proof, and so no answer.
         let event = answer(json!({ "membership": membership })).to_string();
         let foreign = sign_event(VERSION, &event, server("other"), &key("other")).expect("an event").into_text();
-        assert_eq!(whole(VERSION, &foreign, &keys), None);
+        assert_eq!(whole(VERSION, &foreign, &KeysFn(keys)), None);
         let signed = sign_event(VERSION, &event, server("a"), &key("a")).expect("an event").into_text();
-        assert_eq!(whole(VERSION, &signed.replacen(r#"{"membership""#, r#"{"a":1,"membership""#, 1), &keys), None);
+        assert_eq!(
+            whole(VERSION, &signed.replacen(r#"{"membership""#, r#"{"a":1,"membership""#, 1), &KeysFn(keys)),
+            None
+        );
     }
 }
 

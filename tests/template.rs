@@ -3,8 +3,9 @@
 
 use matrix_knock::RoomVersion;
 use matrix_knock::auth::Rule;
-use matrix_knock::event::Pdu;
+use matrix_knock::event::{EventType, Pdu};
 use matrix_knock::id::{EventId, RoomId, UserId};
+use matrix_knock::state::{NotLookedUp, Snapshot, StateMap};
 use matrix_knock::template::{MAX_DEPTH, MAX_PREV_EVENTS, PrevEvent, Template, TemplateError};
 use serde_json::{Value, json};
 
@@ -21,10 +22,15 @@ fn prev(id: &str, depth: u64) -> PrevEvent<'_> {
 }
 
 fn build(version: RoomVersion, state: &[&str], prev: &[PrevEvent<'_>]) -> Result<Value, TemplateError> {
-    let state: Vec<_> = state.iter().map(|text| Pdu::parse(text).expect("an event")).collect();
+    let events = || state.iter().map(|text| Pdu::parse(text).expect("an event"));
+    let state: StateMap<Pdu<'_>> = events().collect();
     let room = RoomId::parse("!r\"\u{1}:b").expect("a room ID");
     let user = UserId::parse("@k:c").expect("a user ID");
-    let template = Template::knock(version, room, user, &state, prev, 7)?;
+    let made = Template::knock(version, room, user, &state, prev, 7);
+    // What it says that it reads is enough.
+    let part = Snapshot::of_events(&Template::reads_of_knock(version, user), events());
+    assert_eq!(Template::knock(version, room, user, &part, prev, 7), made);
+    let template = made?;
     assert_eq!(template.version(), version);
     let response: Value = serde_json::from_str(&template.to_response()).expect("JSON");
     let event: Value = serde_json::from_str(&template.to_event()).expect("JSON");
@@ -87,9 +93,14 @@ fn why_there_is_none() {
 
     assert_eq!(build(RoomVersion::V10, &[CREATE, JOIN_RULES], &[]), Err(TemplateError::NoPrevEvents));
     let nameless = CREATE.replace("event_id", "other");
-    let error = TemplateError::NoEventId { event_type: "m.room.create" };
+    let error = TemplateError::NoEventId { event_type: EventType::Create };
     assert_eq!(error.to_string(), "the `m.room.create` event of the state has no event ID");
     assert_eq!(build(RoomVersion::V11, &[&nameless, JOIN_RULES], &last), Err(error));
     // Since version 12 a template does not name the create event.
     assert!(build(RoomVersion::V12, &[&nameless, JOIN_RULES], &last).is_ok());
+
+    // A host that has not looked for what decides.
+    let (room, user) = (RoomId::parse("!r:b").expect("a room ID"), UserId::parse("@k:c").expect("a user ID"));
+    let made = Template::knock(RoomVersion::V10, room, user, &Snapshot::<Pdu<'_>>::new(), &last, 7);
+    assert_eq!(made, Err(TemplateError::NotLookedUp(NotLookedUp::new(EventType::Create, ""))));
 }
