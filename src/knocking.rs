@@ -80,6 +80,7 @@ pub enum Start {
 
 /// A knock under way.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "stored::StoredKnocking")]
 pub struct Knocking {
     exchange: Exchange,
     /// Since the knock was accepted: the state that came with it, and what it comes to.
@@ -221,6 +222,7 @@ pub struct Departure<'a> {
 
 /// A leave under way: a knock is taken back, or an invite declined. It never wants keys.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "stored::StoredRetracting")]
 pub struct Retracting {
     exchange: Exchange,
 }

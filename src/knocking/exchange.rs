@@ -26,8 +26,7 @@ pub(super) enum Purpose {
 }
 
 /// An exchange under way.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(into = "super::stored::StoredExchange", try_from = "super::stored::StoredExchange")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Exchange {
     pub(super) purpose: Purpose,
     pub(super) room_id: OwnedRoomId,

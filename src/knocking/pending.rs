@@ -223,6 +223,7 @@ pub struct Failed {
     pub failure: Failure,
     /// The knock, if a server was sent it and never said what became of it: it may stand in the room all the same. An answer
     /// to it may come, and it can be taken back.
+    #[serde(deserialize_with = "super::stored::required")]
     pub perhaps: Option<PendingKnock>,
 }
 
