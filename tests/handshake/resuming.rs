@@ -115,7 +115,6 @@ fn every_state() {
                     format!("keys {wanted:?}")
                 }
                 Want::Ended => "ended".to_owned(),
-                other => panic!("unknown want: {other:?}"),
             };
             let ended = machine.outcome().map(|outcome| match outcome {
                 Ok(pending) => format!("pending at {}", pending.server()),
@@ -157,7 +156,6 @@ fn answers_to_something_else() {
                 Want::Sign(_) => (false, true, false),
                 Want::Keys(_) => (false, false, true),
                 Want::Ended => (false, false, false),
-                other => panic!("unknown want: {other:?}"),
             };
             for number in [0, 1, 2, 3, 4, 5, u32::MAX] {
                 let (given, is_right) = (ticket(number), number == right);
@@ -222,7 +220,6 @@ fn repeated_answers() {
                     assert_eq!(machine, before);
                 }
                 Want::Ended => break,
-                other => panic!("unknown want: {other:?}"),
             }
             let before = machine.clone();
             for (given, answer) in &old {

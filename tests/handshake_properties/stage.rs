@@ -188,7 +188,6 @@ impl Stage {
                     Want::Sign(_) => kind == Kind::Signature,
                     Want::Keys(_) => kind == Kind::Keys,
                     Want::Ended => false,
-                    _ => panic!("unknown want: {want:?}"),
                 };
                 let unwanted: Vec<_> = KINDS.into_iter().filter(|kind| !wanted(*kind)).collect();
                 self.offer(ticket, *which.get(&unwanted));
@@ -225,7 +224,6 @@ impl Stage {
                 self.keys(ticket, !matches!(step, Step::Hostile(_)));
             }
             (_, Want::Ended) => {}
-            (_, other) => panic!("unknown want: {other:?}"),
         }
     }
 
