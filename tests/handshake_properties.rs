@@ -21,6 +21,8 @@ mod hostile;
 mod machine;
 #[path = "handshake_properties/model.rs"]
 mod model;
+#[path = "handshake_properties/points.rs"]
+mod points;
 #[path = "handshake_properties/room.rs"]
 mod room;
 #[path = "handshake_properties/stage.rs"]
@@ -29,6 +31,8 @@ mod stage;
 mod states;
 #[path = "handshake_properties/stored.rs"]
 mod stored;
+#[path = "handshake_properties/stored_changes.rs"]
+mod stored_changes;
 #[path = "handshake_properties/tampered.rs"]
 mod tampered;
 #[path = "handshake_properties/templates.rs"]

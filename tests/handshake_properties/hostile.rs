@@ -101,7 +101,7 @@ pub(crate) fn changed(value: &Value, (at, change): &(Index, Change)) -> Value {
     value
 }
 
-fn take(value: &mut Value, parent: &str, name: &str) -> Option<Value> {
+pub(crate) fn take(value: &mut Value, parent: &str, name: &str) -> Option<Value> {
     match value.pointer_mut(parent)? {
         Value::Object(members) => members.remove(&name.replace("~1", "/").replace("~0", "~")),
         Value::Array(elements) => name.parse().ok().map(|at: usize| elements.remove(at)),
@@ -118,7 +118,7 @@ fn put(value: &mut Value, key: &str, added: Value) {
 }
 
 /// Pointers to the value and to all that is in it.
-fn places(value: &Value, here: String, all: &mut Vec<String>) {
+pub(crate) fn places(value: &Value, here: String, all: &mut Vec<String>) {
     match value {
         Value::Object(members) => members.iter().for_each(|(key, value)| {
             places(value, format!("{here}/{}", key.replace('~', "~0").replace('/', "~1")), all);
