@@ -39,6 +39,22 @@ impl ErrorBody {
         Self { retry_after_ms: header.or(body.retry_after_ms), ..body }
     }
 
+    /// The parts of an error that somebody else has read. A code or a version that is too long is none here either.
+    pub(crate) fn of_parts(
+        errcode: Option<&str>,
+        error: Option<&str>,
+        room_version: Option<&str>,
+        retry_after_ms: Option<u64>,
+    ) -> Self {
+        let name = |name: Option<&str>| name.filter(|name| name.len() <= Self::MAX_NAME_BYTES).map(str::to_owned);
+        Self {
+            errcode: name(errcode),
+            error: error.map(str::to_owned),
+            room_version: name(room_version),
+            retry_after_ms,
+        }
+    }
+
     /// The version of the room that is not among those that were offered, if that is the error.
     pub(crate) fn incompatible_room_version(self) -> Option<String> {
         self.room_version.filter(|_| self.errcode.as_deref() == Some(super::Errcode::IncompatibleRoomVersion.as_str()))

@@ -7,9 +7,10 @@ use super::failure::Failure;
 use crate::error::ErrorBody;
 use crate::event::{Draft, MAX_EVENT_BYTES, SignedEvent};
 use crate::id::{OwnedRoomId, OwnedServerName, OwnedUserId, RoomId, ServerName, UserId};
+use crate::json::{Reader, push_string};
 use crate::machine::{Endpoint, ErrorReply, NotTaken, Reply, Request, Ticket};
 use crate::room_version::RoomVersion;
-use crate::template::{CheckedTemplate, Details, Expected};
+use crate::template::{CheckedTemplate, Details, Expected, MAX_TEMPLATE_BYTES};
 use crate::wire::HttpResponse;
 
 /// The most servers that are asked.
@@ -176,7 +177,9 @@ impl Exchange {
     fn made(&mut self, reply: Reply<'_>, now: u64) {
         let made = match reply {
             Reply::Response(HttpResponse { status: 200, body, .. }) => self.template(body),
-            Reply::Template { room_version, event } => self.template(&template_response(room_version, event)),
+            Reply::Template { room_version, event } => {
+                template_response(room_version, event).and_then(|body| self.template(&body))
+            }
             Reply::Response(response) => Err(self.failed(response.status, ErrorBody::of_response(response))),
             Reply::Error(error) => Err(self.failed(error.status, error_body(error))),
             Reply::Accepted { .. } | Reply::None => Err(Failure::NoAnswer),
@@ -298,18 +301,23 @@ impl Exchange {
 }
 
 /// The answer to `make_knock` that has these parts.
-fn template_response(room_version: Option<&str>, event: &str) -> String {
+fn template_response(room_version: Option<&str>, event: &str) -> Result<String, Failure> {
+    if event.len() > MAX_TEMPLATE_BYTES {
+        return Err(Failure::NoAnswer);
+    }
+    // One JSON value, and nothing behind it that would be taken for another part.
+    let mut reader = Reader::new(event);
+    reader.skip_value().and_then(|()| reader.end()).map_err(|_| Failure::NoAnswer)?;
     let mut body = format!(r#"{{"event":{event}"#);
     if let Some(room_version) = room_version {
         body.push_str(r#","room_version":"#);
-        crate::json::push_string(&mut body, room_version);
+        push_string(&mut body, room_version);
     }
     body.push('}');
-    body
+    Ok(body)
 }
 
 fn error_body(error: ErrorReply<'_>) -> ErrorBody {
-    let owned = |text: Option<&str>| text.map(str::to_owned);
     let ErrorReply { errcode, error, room_version, retry_after_ms, .. } = error;
-    ErrorBody { errcode: owned(errcode), error: owned(error), room_version: owned(room_version), retry_after_ms }
+    ErrorBody::of_parts(errcode, error, room_version, retry_after_ms)
 }
