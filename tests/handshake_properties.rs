@@ -37,3 +37,5 @@ mod stored_changes;
 mod tampered;
 #[path = "handshake_properties/templates.rs"]
 mod templates;
+#[path = "handshake_properties/typed.rs"]
+mod typed;

@@ -2,7 +2,7 @@
 //! no states.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use matrix_knock::RoomVersion;
 use matrix_knock::id::{OwnedServerName, UserId};
@@ -15,7 +15,7 @@ use proptest::test_runner::TestRunner;
 use serde_json::json;
 
 use crate::hostile::hostile;
-use crate::model::{Exchange, Now, Purpose};
+use crate::model::{Exchange, Now, Purpose, Response};
 use crate::room::{HOME, KAY, NOW, Room, names};
 use crate::stage::{KINDS, Machine, Stage, Step, knock, pending};
 
@@ -58,7 +58,10 @@ fn refusals() -> impl Strategy<Value = Step> {
         1 => select(vec![0, 100, 199, 201, 204, 301, 401, 405, 408, 413, 499, 500, 502, 503, 504, 599, u16::MAX]),
         1 => any::<u16>(),
     ];
-    (status, body).prop_map(|(status, body)| Step::Refusal(status, body))
+    let headers = vec!["0", "7", " 120 ", "-1", "", "1.5", "Wed, 21 Oct 2026 07:28:00 GMT", "+7", "7s"];
+    let header = select([headers, vec!["18446744073709551", "18446744073709551615", "99999999999999999999"]].concat());
+    let header = prop_oneof![4 => Just(None), 1 => header.prop_map(|header| Some(header.to_owned()))];
+    (status, header, body).prop_map(|(status, retry_after, body)| Step::Refusal(Response { status, retry_after, body }))
 }
 
 fn steps() -> impl Strategy<Value = Step> {
@@ -135,8 +138,8 @@ fn asked<'a>(names: impl Iterator<Item = &'a OwnedServerName>) -> Vec<OwnedServe
     asked
 }
 
-/// Plays it to the end, and says how it ended.
-fn play(play: &Play) -> String {
+/// Plays it to the end, and says how it ended, and which replies came by their parts as well.
+fn play(play: &Play) -> (String, BTreeSet<&'static str>) {
     let mut room = Room::new(play.version);
     let names = names(play.servers.iter().map(String::as_str));
     let versions: Vec<_> = play.versions.iter().copied().filter(|version| *version >= RoomVersion::V7).collect();
@@ -165,7 +168,7 @@ fn play(play: &Play) -> String {
             let machine = Retracting::start(&departure);
             if servers.is_empty() {
                 assert_eq!(machine.outcome(), Some(Retracted::LocallyOnly { failure: Failure::NoServers }));
-                return "NoServers".to_owned();
+                return ("NoServers".to_owned(), BTreeSet::new());
             }
             (Machine::Leave(Box::new(machine)), Purpose::Leave(&play.versions))
         }
@@ -176,7 +179,7 @@ fn play(play: &Play) -> String {
                 let expected = if versions.is_empty() { Failure::NoVersions } else { Failure::NoServers };
                 assert_eq!(failure, expected);
                 assert!(versions.is_empty() || servers.is_empty());
-                return format!("{failure:?}");
+                return (format!("{failure:?}"), BTreeSet::new());
             }
         },
     };
@@ -197,7 +200,7 @@ fn play(play: &Play) -> String {
     }
     let now = stage.check(&exchange);
     nothing_is_lost(&stage, &now);
-    stage.check_end(&now)
+    (stage.check_end(&now), stage.typed)
 }
 
 /// Said without the model: a knock that is in the room is known to be there, or that it may be.
@@ -218,7 +221,10 @@ fn whatever_is_answered() {
     let ends = RefCell::new(BTreeMap::<String, usize>::new());
     TestRunner::new(config)
         .run(&plays(), |of| {
-            *ends.borrow_mut().entry(play(&of)).or_default() += 1;
+            let (end, typed) = play(&of);
+            for seen in typed.into_iter().map(str::to_owned).chain([end]) {
+                *ends.borrow_mut().entry(seen).or_default() += 1;
+            }
             Ok(())
         })
         .unwrap();
@@ -240,6 +246,9 @@ fn whatever_is_answered() {
         "NoAnswer, perhaps pending",
         "left",
         "left locally only",
+        "by parts: a template",
+        "by parts: accepted",
+        "by parts: an error",
     ] {
         assert!(ends.contains_key(end), "{end} never came");
     }

@@ -10,6 +10,7 @@ use matrix_knock::RoomVersion;
 use matrix_knock::id::OwnedServerName;
 use matrix_knock::knocking::{Details, Failure};
 use matrix_knock::machine::Request;
+use matrix_knock::wire::HttpResponse;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
@@ -32,11 +33,40 @@ pub(crate) struct Exchange<'a> {
     pub(crate) details: &'a Details,
 }
 
+/// An HTTP response.
+#[derive(Debug, Clone)]
+pub(crate) struct Response {
+    pub(crate) status: u16,
+    /// The header `Retry-After`.
+    pub(crate) retry_after: Option<String>,
+    pub(crate) body: String,
+}
+
+impl Response {
+    pub(crate) fn new(status: u16, body: impl Into<String>) -> Self {
+        Self { status, retry_after: None, body: body.into() }
+    }
+
+    pub(crate) fn to_http(&self) -> HttpResponse<'_> {
+        HttpResponse { status: self.status, retry_after: self.retry_after.as_deref(), body: &self.body }
+    }
+
+    /// Milliseconds: the header says whole seconds, and counts before the body.
+    pub(crate) fn retry_after_ms(&self) -> Option<u64> {
+        let digits = |text: &&str| !text.is_empty() && text.chars().all(|digit| digit.is_ascii_digit());
+        let seconds = self.retry_after.as_deref().map(str::trim).filter(digits);
+        let seconds = seconds.and_then(|seconds| seconds.parse::<u128>().ok());
+        let header = seconds.filter(|seconds| *seconds <= u128::from(u64::MAX)).map(|seconds| seconds * 1000);
+        let header = header.map(|milliseconds| u64::try_from(milliseconds).unwrap_or(u64::MAX));
+        header.or_else(|| error(&self.body)?.get("retry_after_ms")?.as_u64())
+    }
+}
+
 /// Something that the machine was given and took.
 #[derive(Debug, Clone)]
 pub(crate) enum Given {
-    /// Status, body and time; none if there was no answer.
-    Reply(Option<(u16, String)>, u64),
+    /// The response and the time; none if there was no answer.
+    Reply(Option<Response>, u64),
     Signature(String, [u8; 64]),
 }
 
@@ -95,15 +125,15 @@ impl Exchange<'_> {
                 Some(Given::Signature(..)) => panic!("a signature of nothing"),
             };
             match reply {
-                (Some((200, body)), now) => match self.read_template(body) {
+                (Some(Response { status: 200, body, .. }), now) => match self.read_template(body) {
                     Some((version, proposed)) => break (version, self.rebuilt(&proposed, *now)),
                     None => failures.push(Failure::NoAnswer),
                 },
-                (Some((400, body)), _) => match self.other_version(body) {
+                (Some(Response { status: 400, body, .. }), _) => match self.other_version(body) {
                     Some(room_version) => return failed(Failure::IncompatibleRoomVersion { room_version }),
                     None => failures.push(Failure::NoAnswer),
                 },
-                (Some((status, body)), _) => failures.push(Self::refusal(*status, body)),
+                (Some(response), _) => failures.push(Self::refusal(response)),
                 (None, _) => failures.push(Failure::NoAnswer),
             }
             server += 1;
@@ -130,11 +160,13 @@ impl Exchange<'_> {
             let Given::Reply(reply, _) = reply else { panic!("a signature of nothing") };
             let name = self.servers[server].clone();
             match reply {
-                Some((200, _)) => {
+                Some(Response { status: 200, .. }) => {
                     return Now::Accepted { server: name, event_id: event.event_id, text, version };
                 }
                 // A timeout on the way says nothing of the server behind it.
-                Some((status @ 400..=499, body)) if *status != 408 => ended = Some(Self::refusal(*status, body)),
+                Some(response @ Response { status: 400..=499, .. }) if response.status != 408 => {
+                    ended = Some(Self::refusal(response));
+                }
                 _ => {
                     perhaps = perhaps.or(Some((name, event.event_id.clone())));
                     server += 1;
@@ -159,14 +191,11 @@ impl Exchange<'_> {
             .unwrap_or(Failure::NoAnswer)
     }
 
-    fn refusal(status: u16, body: &str) -> Failure {
-        match status {
+    fn refusal(response: &Response) -> Failure {
+        match response.status {
             403 => Failure::Forbidden,
             404 => Failure::NotFound,
-            429 => {
-                let retry_after_ms = error(body).and_then(|body| body.get("retry_after_ms")?.as_u64());
-                Failure::RateLimited { retry_after_ms }
-            }
+            429 => Failure::RateLimited { retry_after_ms: response.retry_after_ms() },
             _ => Failure::NoAnswer,
         }
     }
@@ -302,7 +331,7 @@ pub(crate) fn canon(value: &Value) -> String {
 }
 
 /// An error body, if it is one of a length that is looked at: of what stands twice there is nothing in it.
-fn error(body: &str) -> Option<BTreeMap<String, Value>> {
+pub(crate) fn error(body: &str) -> Option<BTreeMap<String, Value>> {
     let Members(members) = serde_json::from_str(body).ok().filter(|_| body.len() <= 65_536)?;
     let is_once = |key: &str| members.iter().filter(|(other, _)| other == key).count() == 1;
     Some(members.iter().filter(|(key, _)| is_once(key)).cloned().collect())

@@ -16,9 +16,10 @@ use proptest::sample::Index;
 use serde_json::json;
 
 use crate::hostile::Hostile;
-use crate::model::{Exchange, Given, Now, OnTheWire};
+use crate::model::{Exchange, Given, Now, OnTheWire, Response};
 use crate::room::{AllKeys, HOME, KAY, KEY_ID, NOW, RESIDENT, Room, key, names};
 use crate::stored::resumed;
+use crate::typed::Typed;
 
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Machine {
@@ -34,14 +35,14 @@ impl Machine {
         }
     }
 
-    fn reply(&mut self, ticket: Ticket, reply: Reply<'_>, now: u64) -> Result<(), NotTaken> {
+    pub(crate) fn reply(&mut self, ticket: Ticket, reply: Reply<'_>, now: u64) -> Result<(), NotTaken> {
         match self {
             Self::Knock(machine) => machine.reply(ticket, reply, now),
             Self::Leave(machine) => machine.reply(ticket, reply, now),
         }
     }
 
-    fn signature(&mut self, ticket: Ticket, key_id: &str, signature: &[u8; 64]) -> Result<(), NotTaken> {
+    pub(crate) fn signature(&mut self, ticket: Ticket, key_id: &str, signature: &[u8; 64]) -> Result<(), NotTaken> {
         match self {
             Self::Knock(machine) => machine.signature(ticket, key_id, signature),
             Self::Leave(machine) => machine.signature(ticket, key_id, signature),
@@ -82,7 +83,7 @@ pub(crate) enum Step {
     /// The server is not reached.
     Silent,
     /// The server does nothing and says this.
-    Refusal(u16, String),
+    Refusal(Response),
     /// The server does what it is asked to and says something else.
     Hostile(Hostile),
     /// An answer to something that was asked for earlier, or will be, or never was.
@@ -114,6 +115,8 @@ pub(crate) struct Stage {
     is_honest: bool,
     was_lied_to: bool,
     arrival: Option<VerifiedRoomState>,
+    /// Which replies came by their parts as well.
+    pub(crate) typed: BTreeSet<&'static str>,
 }
 
 impl Stage {
@@ -126,6 +129,7 @@ impl Stage {
             is_honest: false,
             was_lied_to: false,
             arrival: None,
+            typed: BTreeSet::new(),
         }
     }
 
@@ -143,12 +147,17 @@ impl Stage {
         }
     }
 
-    fn give(&mut self, ticket: Ticket, reply: Option<(u16, String)>, now: u64) {
-        let given = match &reply {
-            Some((status, body)) => HttpResponse::new(*status, body).into(),
-            None => Reply::None,
-        };
+    fn give(&mut self, ticket: Ticket, reply: Option<Response>, now: u64) {
+        let given = reply.as_ref().map_or(Reply::None, |response| response.to_http().into());
+        let mut typed = self.machine.clone();
+        let parts = reply.as_ref().and_then(|response| Typed::of(&self.machine.want().1, response));
         assert_eq!(self.machine.reply(ticket, given, now), Ok(()));
+        // By its parts it is the same.
+        if let Some(parts) = parts {
+            self.typed.insert(parts.name());
+            assert_eq!(parts.give(|reply| typed.reply(ticket, reply, now)), Ok(()));
+            assert_eq!(typed, self.machine, "{parts:?}");
+        }
         // A second time, it is not asked for any more.
         self.refuses(|machine| machine.reply(ticket, given, now), NotTaken::NotAsked);
         self.history.push(Given::Reply(reply, now));
@@ -197,19 +206,19 @@ impl Stage {
                 self.refuses(|machine| machine.signature(ticket, key_id, &[1; 64]), error);
             }
             (Step::Silent, Want::Request(_)) => self.give(ticket, None, now),
-            (Step::Refusal(status, body), Want::Request(_)) => self.give(ticket, Some((*status, body.clone())), now),
+            (Step::Refusal(response), Want::Request(_)) => self.give(ticket, Some(response.clone()), now),
             (Step::Lost(status), Want::Request(request)) => {
                 let (_, body) = self.serve(request);
-                self.give(ticket, status.map(|status| (status, body)), now);
+                self.give(ticket, status.map(|status| Response::new(status, body)), now);
             }
             (Step::Hostile(hostile), Want::Request(request)) => {
                 let (_, body) = self.serve(request);
-                self.give(ticket, Some((200, hostile.body(&body))), now);
+                self.give(ticket, Some(Response::new(200, hostile.body(&body))), now);
                 self.was_lied_to = true;
             }
             (Step::Honest, Want::Request(request)) => {
-                let answer = self.serve(request);
-                self.give(ticket, Some(answer), now);
+                let (status, body) = self.serve(request);
+                self.give(ticket, Some(Response::new(status, body)), now);
                 self.is_honest = !self.was_lied_to;
             }
             (Step::Honest | Step::Silent | Step::Lost(_) | Step::Refusal(..), Want::Sign(message)) => {

@@ -13,7 +13,7 @@ use proptest::sample::select;
 use serde_json::{Value, json};
 
 use crate::hostile::{changed, changes, hostile};
-use crate::model::{Exchange, Given, Now, Purpose, strict};
+use crate::model::{Exchange, Given, Now, Purpose, Response, strict};
 use crate::room::{HOME, KAY, NOW, Room, names};
 use crate::stage::{Machine, pending, start};
 use crate::stored::resumed;
@@ -324,7 +324,7 @@ fn check(room: &Room, purpose: Purpose<'_>, text: &str) -> Option<String> {
     };
     let servers = names(["c.example"]);
     let exchange = Exchange { purpose, room_id: &room.id, servers: &servers, details: &details };
-    let expected = exchange.now(&[Given::Reply(Some((200, text.to_owned())), NOW)]);
+    let expected = exchange.now(&[Given::Reply(Some(Response::new(200, text)), NOW)]);
     let asked = match purpose {
         Purpose::Knock(offered) => Expected::Knock(offered),
         Purpose::Leave(possible) => Expected::Leave(possible),
