@@ -32,7 +32,7 @@ pub struct UnknownAuthEvents {
 }
 
 impl UnknownAuthEvents {
-    /// Returns the IDs of the missing events, in the order in which the event names them.
+    /// Returns the IDs of the missing events, each once, in the order in which the event names them.
     pub fn ids(&self) -> impl ExactSizeIterator<Item = &str> {
         self.ids.iter().map(String::as_str)
     }
@@ -45,10 +45,11 @@ impl<E: Event> AuthEvents<E> {
     ) -> Result<Self, UnknownAuthEvents> {
         let found: Vec<AuthEventRef<E>> = found.into_iter().collect();
         let mut named = Vec::new();
-        let mut ids = Vec::new();
+        let mut ids: Vec<String> = Vec::new();
         for id in pdu.signed().formatted().auth_events() {
             match found.iter().position(|found| found.event.event_id() == Some(id)) {
                 Some(position) => named.push(position),
+                None if ids.iter().any(|known| known == id) => {}
                 None => ids.push(id.to_owned()),
             }
         }
