@@ -11,6 +11,8 @@
 
 #[path = "handshake/asking.rs"]
 mod asking;
+#[path = "handshake/auth_events.rs"]
+mod auth_events;
 #[path = "handshake/breaks.rs"]
 mod breaks;
 #[path = "handshake/endings.rs"]
@@ -19,6 +21,10 @@ mod endings;
 mod failing;
 #[path = "handshake/federation.rs"]
 mod federation;
+#[path = "handshake/host_errors.rs"]
+mod host_errors;
+#[path = "handshake/host_verdicts.rs"]
+mod host_verdicts;
 #[path = "handshake/knocker.rs"]
 mod knocker;
 #[path = "handshake/malformed.rs"]

@@ -3,13 +3,13 @@
 use matrix_knock::auth::AuthStatus;
 use matrix_knock::event::{Ed25519Key, Event, KeyValidity, KeysFn, Membership, Pdu, VerifyKey, sign_event};
 use matrix_knock::id::{RoomId, ServerName};
-use matrix_knock::resident::submission::{AuthEventRef, SendRequest};
+use matrix_knock::resident::submission::{AuthEventRef, SendRequest, SignatureChecked};
 use matrix_knock::resident::{Decision, Knock, Leave, PolicyVerdict, Refusal, RequestKind, Residence, ResidentRoom};
 use matrix_knock::state::{Reads, RoomState, Snapshot, StateMap};
 use matrix_knock::{Ed25519, RoomVersion};
 use serde_json::{Value, json};
 
-use super::federation::{ALICE, KAY, KEY_ID, THEN, json_of, key};
+use super::federation::{ALICE, AllKeys, KAY, KEY_ID, THEN, json_of, key};
 use super::walks::ready;
 
 /// An event as the host has it: it knows its ID.
@@ -197,6 +197,23 @@ impl Submission {
         assert_eq!((accepted.pdu().event_id(), accepted.event().text()), (event_id.as_str(), body.as_str()));
         let state = H::hand_in(current, &accepted.reads());
         Ok(accepted.to_response(&state, |event| self.to_federation(event)).expect("a create event"))
+    }
+
+    /// Hands on the event as far as its signature, and the state before it and the current one.
+    pub(crate) fn verified<K: RequestKind, T>(
+        &self,
+        then: impl FnOnce(&SignatureChecked<'_, K>, &StateMap<Pdu<'_>>, &StateMap<Pdu<'_>>) -> T,
+    ) -> T {
+        let (event_id, body) = self.request();
+        let (state, before) = (texts(&self.state), texts(&self.before));
+        let (state, before) = (pdus(&state).into_iter().collect(), pdus(&before).into_iter().collect());
+        let room_id = RoomId::parse(&self.room_id).expect("a room ID");
+        let room = ResidentRoom { room_id, version: self.version, residence: self.residence };
+        let origin = ServerName::parse(&self.origin).expect("a server name");
+        let request = SendRequest::<K>::new(room_id, event_id, origin, body);
+        let received = request.check(&room, &state).expect("what the request says");
+        let verified = received.verify(&AllKeys, &Ed25519, THEN).expect("signed");
+        then(&verified, &before, &state)
     }
 
     /// The text of an event of the current state, as it goes between servers.
