@@ -2,9 +2,9 @@
 #![cfg(feature = "ed25519")]
 #![expect(clippy::expect_used, clippy::indexing_slicing, reason = "a test that cannot be set up fails")]
 
-#[path = "../examples/knock/client.rs"]
+#[path = "../tool/client.rs"]
 mod client;
-#[path = "../examples/knock/commands.rs"]
+#[path = "../tool/commands.rs"]
 mod commands;
 
 use client::request;
