@@ -1,25 +1,27 @@
 //! The commands of the tool, line for line: other people's tests speak this format.
-#![cfg(feature = "ed25519")]
-#![expect(clippy::expect_used, clippy::indexing_slicing, reason = "a test that cannot be set up fails")]
+#![cfg(all(feature = "ed25519", feature = "serde_json"))]
+#![expect(clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a test that cannot be set up fails")]
 
-#[path = "../tool/client.rs"]
-mod client;
-#[path = "../tool/commands.rs"]
-mod commands;
+#[path = "tool/handshake.rs"]
+mod handshake;
+#[path = "tool/process.rs"]
+mod process;
 
-use client::request;
-use commands::{Answer, Line, answer, authorize, canonical_json, classify, event_id, stripped_state, verify};
+use process::Knock;
 
 /// The answers to some lines, and whether all could be read.
-fn run(command: fn(&Line<'_>) -> Answer, lines: &[&[u8]]) -> (Vec<String>, bool) {
-    let input: Vec<u8> = lines.join(&b'\n');
-    let mut out = Vec::new();
-    let all_read = answer(command, input.as_slice(), &mut out).expect("memory can be read and written");
-    let text = String::from_utf8(out).expect("UTF-8");
-    (text.split_terminator('\n').map(str::to_owned).collect(), all_read)
+fn run(command: &str, lines: &[&[u8]]) -> (Vec<String>, bool) {
+    let ended = Knock::start(&[command]).end(&lines.join(&b'\n'));
+    assert_eq!(ended.errors, "");
+    let all_read = match ended.status {
+        Some(0) => true,
+        Some(1) => false,
+        other => panic!("exit status {other:?}"),
+    };
+    (ended.output.split_terminator('\n').map(str::to_owned).collect(), all_read)
 }
 
-fn one(command: fn(&Line<'_>) -> Answer, line: &str) -> (String, bool) {
+fn one(command: &str, line: &str) -> (String, bool) {
     let (answers, all_read) = run(command, &[line.as_bytes()]);
     (answers.join("\n"), all_read)
 }
@@ -85,7 +87,7 @@ fn verdicts() {
         ),
     ];
     for (line, expected) in cases {
-        assert_eq!(one(authorize, &line), (expected, true), "{line}");
+        assert_eq!(one("authorize", &line), (expected, true), "{line}");
     }
 }
 
@@ -117,12 +119,12 @@ fn lines_that_cannot_be_read_do_not_stop_the_rest() {
         ),
     ];
     for (line, expected) in &cases {
-        let (answer, all_read) = one(authorize, &format!("{line}\n{good}"));
+        let (answer, all_read) = one("authorize", &format!("{line}\n{good}"));
         assert!(answer.starts_with(expected), "{line}\n{answer}");
         assert!(answer.ends_with("}\n{\"id\":\"x\",\"allow\":true}"), "{answer}");
         assert!(!all_read);
     }
-    let (answers, all_read) = run(authorize, &[b"\xff{}", good.as_bytes()]);
+    let (answers, all_read) = run("authorize", &[b"\xff{}", good.as_bytes()]);
     assert_eq!(
         answers.first().map(String::as_str),
         Some(r#"{"id":null,"error":"invalid utf-8 sequence of 1 bytes from index 0"}"#)
@@ -144,10 +146,10 @@ fn what_is_shown() {
     let answer = |create_whole: &str, client: &[&str]| {
         format!(r#"{{"id":1,"federation":[{create_whole},{rules}],"client":[{}]}}"#, client.join(","))
     };
-    assert_eq!(one(stripped_state, &line("10", "@k:c")), (answer(create, &[create, rules, knock]), true));
-    assert_eq!(one(stripped_state, &line("10", "@x:c")), (answer(create, &[create, rules]), true));
-    assert_eq!(one(stripped_state, &line("1", "@x:c")), (answer(create_v1, &[create, rules]), true));
-    let (error, all_read) = one(stripped_state, &line("10", "k"));
+    assert_eq!(one("stripped-state", &line("10", "@k:c")), (answer(create, &[create, rules, knock]), true));
+    assert_eq!(one("stripped-state", &line("10", "@x:c")), (answer(create, &[create, rules]), true));
+    assert_eq!(one("stripped-state", &line("1", "@x:c")), (answer(create_v1, &[create, rules]), true));
+    let (error, all_read) = one("stripped-state", &line("10", "k"));
     assert_eq!((error.as_str(), all_read), (r#"{"id":1,"error":"`user_id` does not begin with `@`"}"#, false));
 }
 
@@ -158,7 +160,7 @@ fn canonical_forms() {
         (r#"{"id":2,"value":1e2,"room_version":"5"}"#, r#"{"id":2,"canonical":"100.0"}"#),
         (r#"{"id":3,"value":"x","room_version":"6"}"#, r#"{"id":3,"canonical":"\"x\""}"#),
     ] {
-        assert_eq!(one(canonical_json, line), (expected.to_owned(), true));
+        assert_eq!(one("canonical", line), (expected.to_owned(), true));
     }
     for (line, expected) in [
         (r#"{"id":4,"value":1e2}"#, r#"{"id":4,"error":"number not allowed in canonical JSON at byte 0"}"#),
@@ -166,13 +168,13 @@ fn canonical_forms() {
         (r#"{"id":6}"#, r#"{"id":6,"error":"missing `value`"}"#),
         (r#"{"id":7,"value":1,"room_version":"x"}"#, r#"{"id":7,"error":"unknown room version `x`"}"#),
     ] {
-        assert_eq!(one(canonical_json, line), (expected.to_owned(), false));
+        assert_eq!(one("canonical", line), (expected.to_owned(), false));
     }
     let nested = |depth| format!(r#"{{"id":8,"value":{}{}}}"#, "[".repeat(depth), "]".repeat(depth));
     let expected = format!(r#"{{"id":8,"canonical":"{}{}"}}"#, "[".repeat(128), "]".repeat(128));
-    assert_eq!(one(canonical_json, &nested(128)), (expected, true));
+    assert_eq!(one("canonical", &nested(128)), (expected, true));
     let expected = r#"{"id":8,"error":"JSON nested deeper than 128 levels at byte 129"}"#;
-    assert_eq!(one(canonical_json, &nested(129)), (expected.to_owned(), false));
+    assert_eq!(one("canonical", &nested(129)), (expected.to_owned(), false));
 }
 
 /// A recorded event of version 10 and the key of its server.
@@ -194,14 +196,14 @@ fn ids_and_hashes() {
     let value: serde_json::Value = serde_json::from_str(&event).expect("JSON");
     let hash = value["hashes"]["sha256"].as_str().expect("a hash");
     for event in [&event, &noted] {
-        let (answer, all_read) = one(event_id, &format!(r#"{{"id":1,"room_version":"10","event":{event}}}"#));
+        let (answer, all_read) = one("event-id", &format!(r#"{{"id":1,"room_version":"10","event":{event}}}"#));
         let start = format!(r#"{{"id":1,"event_id":"{id}","content_hash":"{hash}","hash_ok":true,"redacted":{{"#);
         assert!(answer.starts_with(&start), "{answer}");
         assert!(answer.contains(r#""content":{"membership":"knock"}"#) && !answer.contains("reason"), "{answer}");
         assert!(all_read);
     }
     let of = |version: &str, event: &str| {
-        one(event_id, &format!(r#"{{"id":1,"room_version":"{version}","event":{event}}}"#))
+        one("event-id", &format!(r#"{{"id":1,"room_version":"{version}","event":{event}}}"#))
     };
     let expected = concat!(
         r#"{"id":1,"event_id":"$x:y","content_hash":"SRxBynihrRJqWJY7oJU9Q5yUzO29Nc5Pl+KiwC8drDs","#,
@@ -218,7 +220,7 @@ fn ids_and_hashes() {
 fn verdicts_on_events() {
     let (event, _) = recorded_knock();
     let with = |event: &str, keys: &str| {
-        one(verify, &format!(r#"{{"id":1,"room_version":"10","event":{event},"keys":{keys}}}"#))
+        one("verify", &format!(r#"{{"id":1,"room_version":"10","event":{event},"keys":{keys}}}"#))
     };
     let verdict =
         |verdict: &str, reason: &str| (format!(r#"{{"id":1,"verdict":"{verdict}","reason":{reason}}}"#), true);
@@ -268,7 +270,7 @@ fn client_requests() {
         (whole.replace("%21r", "r"), error(400, "M_INVALID_PARAM", "Not a room ID or alias")),
         (whole.replace("%21r", "%23r%22"), knock(r#""c","d:80""#, r#""é/%""#).replace("!r:b", r##"#r\":b"##)),
     ] {
-        assert_eq!(one(request, &line), (expected, true), "{line}");
+        assert_eq!(one("request", &line), (expected, true), "{line}");
     }
     for (line, expected) in [
         (r#"{"id":1,"path":"/"}"#.to_owned(), r#"{"id":1,"error":"missing `method`"}"#),
@@ -276,7 +278,7 @@ fn client_requests() {
         (line(r#","query":1"#), r#"{"id":1,"error":"`query`: invalid type: "#),
         (line(r#","body":{}"#), r#"{"id":1,"error":"`body`: invalid type: "#),
     ] {
-        let (answer, all_read) = one(request, &line);
+        let (answer, all_read) = one("request", &line);
         assert!(answer.starts_with(expected) && !all_read, "{answer}");
     }
 }
@@ -285,7 +287,7 @@ fn client_requests() {
 fn names_of_changes() {
     let leave = KNOCK.replace(r#""knock""#, r#""leave""#);
     let denied = leave.replace(r#""sender":"@k:c""#, r#""sender":"@a:b""#);
-    let of = |before: &str, event: &str| one(classify, &format!(r#"{{"id":1,"before":{before},"event":{event}}}"#));
+    let of = |before: &str, event: &str| one("classify", &format!(r#"{{"id":1,"before":{before},"event":{event}}}"#));
     for (before, event, change) in [
         ("null", KNOCK, "knocked"),
         (&leave, KNOCK, "knocked"),
@@ -309,5 +311,5 @@ fn names_of_changes() {
     ] {
         assert_eq!(of(before, event), (format!(r#"{{"id":1,"error":"{error}"}}"#), false));
     }
-    assert_eq!(one(classify, &format!(r#"{{"event":{KNOCK}}}"#)).0, r#"{"id":null,"error":"missing `before`"}"#);
+    assert_eq!(one("classify", &format!(r#"{{"event":{KNOCK}}}"#)).0, r#"{"id":null,"error":"missing `before`"}"#);
 }

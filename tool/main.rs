@@ -1,73 +1,68 @@
-//! The tool: without a command it walks over a recorded room; with one it answers JSON lines.
+//! The tool `knock`: without a command it walks over a recorded room; with one it answers JSON lines.
 
-mod between_servers;
-mod client;
 mod commands;
-mod handshake;
+mod lines;
 mod walk;
 
-use std::io;
+use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: knock [COMMAND]
+use commands::{COMMANDS, Command};
 
-Without a command: a walk over a recorded room.
-With one: reads JSON lines from standard input, writes one JSON line for each.
+const USAGE: &str = r#"usage: knock [COMMAND]
 
-  authorize        room_version, state, event   -> may this membership event happen?
-  event-id         room_version, event          -> its ID and hashes, and what a redaction leaves
-  canonical        value, room_version (or not) -> the canonical form
-  verify           room_version, event, keys    -> are format, signatures and hash right?
-  filter-state     room_version, room_id, user_id, knock_room_state, keys
-                                                -> what of it a client may be shown
-  make-knock       room_version, room_id, user_id, origin, ver, state, prev_events, server_name, now
-                                                -> what a resident server answers
-  request          method, path, query, body    -> what a server reads out of a client's `/knock`
-  send-knock       room_version, room_id, event_id, origin, body, state, auth_events, keys, server_name
-                                                -> what a resident server answers
-  template         room_id, user_id, ver, response, now, server_name, reason, displayname, avatar_url
-                                                -> what a knocking server makes of the answer to make_knock
-  classify         before (or null), event      -> the name of what a member event did
-  stripped-state   room_version, state, user_id -> what somebody outside the room is shown
-";
+Without a command: a walk over a recorded room, through both servers of a knock.
+With one: reads JSON lines from standard input and writes one JSON line for each, in order,
+with the `id` of the line. A line that cannot be read gives an `error`; the others go on.
+
+    echo '{"id":1,"value":{"b":2,"a":1}}' | knock canonical
+    {"id":1,"canonical":"{\"a\":1,\"b\":2}"}
+
+Exit status: 0; 1 if a line could not be read, or on an error of input or output; 2 for a
+command that does not exist.
+
+Commands, with the members of a line (in brackets: may be left out) and of its answer:
+"#;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> =
         std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned()).collect();
-    let done = match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-        [] => walk::walk(&mut io::stdout().lock()).map(|()| true),
-        ["authorize"] => answer(commands::authorize),
-        ["classify"] => answer(commands::classify),
-        ["event-id"] => answer(commands::event_id),
-        ["canonical"] => answer(commands::canonical_json),
-        ["verify"] => answer(commands::verify),
-        ["filter-state"] => answer(handshake::filter_state),
-        ["make-knock"] => answer(handshake::make_knock),
-        ["request"] => answer(client::request),
-        ["send-knock"] => answer(handshake::send_knock),
-        ["template"] => answer(handshake::template),
-        ["stripped-state"] => answer(commands::stripped_state),
-        ["help" | "--help" | "-h"] => {
-            print!("{USAGE}");
-            Ok(true)
-        }
-        _ => {
-            eprint!("{USAGE}");
-            return ExitCode::from(2);
-        }
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let mut out = io::stdout().lock();
+    let done = match (arguments.as_slice(), arguments.first().and_then(|name| Command::named(name))) {
+        ([], _) => walk::walk(&mut out).map(|()| true),
+        ([.., "-h" | "--help"] | ["help"], _) => help(&mut out).map(|()| true),
+        (["-V" | "--version"], _) => writeln!(out, "knock {}", env!("CARGO_PKG_VERSION")).map(|()| true),
+        ([_], Some(command)) => lines::answer(command.answer, io::stdin().lock(), io::BufWriter::new(out)),
+        ([name, argument, ..], Some(_)) => return misused(&format!("`{name}` takes no argument `{argument}`")),
+        ([name, ..], None) => return misused(&format!("unknown command `{name}`")),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         // Whoever reads our output has seen enough of it.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("knock: {error}");
+            complain(&error.to_string());
             ExitCode::FAILURE
         }
     }
 }
 
-fn answer(command: fn(&commands::Line<'_>) -> commands::Answer) -> io::Result<bool> {
-    commands::answer(command, io::stdin().lock(), io::BufWriter::new(io::stdout().lock()))
+fn help(out: &mut impl Write) -> io::Result<()> {
+    out.write_all(USAGE.as_bytes())?;
+    for Command { name, about, takes, gives, .. } in &COMMANDS {
+        write!(out, "\n  {name:<16}{about}\n{:18}in:  {takes}\n{:18}out: {gives}\n", "", "")?;
+    }
+    out.flush()
+}
+
+fn misused(why: &str) -> ExitCode {
+    complain(&format!("{why}; `knock --help` lists the commands"));
+    ExitCode::from(2)
+}
+
+/// Writes to standard error, if there is one: nobody could be told that there is none.
+fn complain(message: &str) {
+    drop(writeln!(io::stderr(), "knock: {message}"));
 }

@@ -1,8 +1,9 @@
 //! The command about what clients say.
 
-use matrix_knock::client::{HttpRequest, KnockRequest};
+use matrix_knock::client::KnockRequest;
+use matrix_knock::wire::HttpRequest;
 
-use crate::commands::{Answer, Line, optional, parse};
+use crate::lines::{Answer, Line, optional, parse};
 
 /// `request`: what a server reads out of `POST /knock`, or what it answers.
 pub(crate) fn request(line: &Line<'_>) -> Answer {

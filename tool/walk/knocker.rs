@@ -1,0 +1,121 @@
+//! The knocker's server: it drives the machines of the knock and of the leave that takes it back.
+
+use std::io::{self, Write};
+
+use matrix_knock::Ed25519;
+use matrix_knock::event::{Ed25519Key, KeyValidity, Sign as _, VerifyKey};
+use matrix_knock::id::{ServerName, UserId};
+use matrix_knock::knocking::room_state::VerifiedRoomState;
+use matrix_knock::machine::{Machine, Reply, Request, Want};
+use matrix_knock::wire::HttpResponse;
+
+use super::resident::{self, OnlyKey, Resident};
+
+/// A server with one user, a clock, and a key made from a fixed seed.
+pub(crate) struct Knocker {
+    pub(crate) user_id: UserId<'static>,
+    key: Ed25519Key,
+    now: u64,
+}
+
+/// What came of the keys that a machine wanted, as far as somebody wants to read it.
+pub(crate) trait Told {
+    fn tell(&self, out: &mut impl Write) -> io::Result<()>;
+}
+
+impl Told for VerifiedRoomState {
+    fn tell(&self, out: &mut impl Write) -> io::Result<()> {
+        for (position, reason) in self.dropped() {
+            writeln!(out, "  (drop)   entry {position}: {reason}")?;
+        }
+        Ok(())
+    }
+}
+
+/// A leave wants no keys.
+impl Told for () {
+    fn tell(&self, _out: &mut impl Write) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Knocker {
+    pub(crate) fn new(user_id: UserId<'static>, now: u64) -> Self {
+        Self { user_id, key: Ed25519Key::from_seed("ed25519:walk", &[7; 32]), now }
+    }
+
+    pub(crate) fn server(&self) -> ServerName<'static> {
+        self.user_id.server_name()
+    }
+
+    /// The key that others verify the events of this server with.
+    pub(crate) fn key(&self) -> OnlyKey<'_> {
+        let key = VerifyKey { public_key: self.key.public_key(), validity: KeyValidity::Until(self.now) };
+        OnlyKey { server: self.server().as_str(), key_id: self.key.key_id(), key: Some(key) }
+    }
+
+    /// Drives a machine to its end, and writes every step.
+    pub(crate) fn drive<M: Machine<Verified: Told>>(
+        &self,
+        machine: &mut M,
+        resident: &mut Resident<'_>,
+        out: &mut impl Write,
+    ) -> io::Result<M::Outcome> {
+        loop {
+            if let Some(outcome) = machine.outcome() {
+                return Ok(outcome);
+            }
+            let (ticket, want) = machine.want();
+            let taken = match want {
+                Want::Request(request) => {
+                    let answer = self.send(&request, resident, out)?;
+                    let reply = answer.as_ref().map(|(status, body)| HttpResponse::new(*status, body).into());
+                    machine.reply(ticket, reply.unwrap_or(Reply::None), self.now)
+                }
+                Want::Sign(bytes) => {
+                    writeln!(out, "  (sign)   {} bytes with {}", bytes.len(), self.key.key_id())?;
+                    let signature = self.key.sign(bytes.as_bytes());
+                    machine.signature(ticket, self.key.key_id(), &signature)
+                }
+                Want::Keys(wanted) => {
+                    for (server, key_ids) in wanted {
+                        let key_ids: Vec<String> = key_ids.into_iter().collect();
+                        writeln!(out, "  (keys)   of {server}: {}", key_ids.join(", "))?;
+                    }
+                    match machine.keys(ticket, &Resident::key(), &Ed25519, self.now) {
+                        Ok(verified) => Ok(verified.tell(out)?),
+                        Err(not_taken) => Err(not_taken),
+                    }
+                }
+                _ => return Err(io::Error::other("the machine wants what this host does not know")),
+            };
+            taken.map_err(io::Error::other)?;
+        }
+    }
+
+    /// Sends a request, and writes what comes of it. No other server than the resident one answers.
+    fn send(
+        &self,
+        request: &Request,
+        resident: &mut Resident<'_>,
+        out: &mut impl Write,
+    ) -> io::Result<Option<(u16, String)>> {
+        let http = request.to_http();
+        let answer = (request.server == resident::SERVER).then(|| {
+            resident.answer(self.server(), http.as_http()).map_or_else(
+                |refusal| {
+                    let response = refusal.to_response();
+                    (response.status(), response.to_string())
+                },
+                |body| (200, body),
+            )
+        });
+        let endpoint = http.path.split('/').nth(4).unwrap_or_default();
+        write!(out, "  {:<8} {endpoint:<10} {:<15} ", http.method, request.server)?;
+        match &answer {
+            Some((status, body)) => writeln!(out, "{status}, {} bytes", body.len())?,
+            None => writeln!(out, "no answer")?,
+        }
+        Ok(answer)
+    }
+}
