@@ -10,7 +10,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize, Serializer};
 
-use crate::json::{JsonText, push_string};
+use crate::json::{JsonErrorKind, JsonText, push_string};
 
 pub(crate) use body::ErrorBody;
 
@@ -117,6 +117,23 @@ impl Errcode {
             Self::LimitExceeded => 429,
             // Of what another server said or did not say: a bad gateway.
             Self::Unknown => 502,
+        }
+    }
+
+    /// The code for a body that cannot be read, with a text for people.
+    pub(crate) const fn of_unread_body(error: JsonErrorKind) -> (Self, &'static str) {
+        match error {
+            JsonErrorKind::UnexpectedEnd
+            | JsonErrorKind::UnexpectedCharacter
+            | JsonErrorKind::TrailingCharacters
+            | JsonErrorKind::ControlCharacter
+            | JsonErrorKind::InvalidEscape => (Self::NotJson, "The body is not JSON"),
+            // These are in the grammar of JSON, as far as they were read.
+            JsonErrorKind::TooDeep
+            | JsonErrorKind::ContainerTooDeep
+            | JsonErrorKind::LoneSurrogate
+            | JsonErrorKind::DuplicateKey
+            | JsonErrorKind::NumberNotAllowed => (Self::BadJson, "The body cannot be read"),
         }
     }
 }

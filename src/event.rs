@@ -27,7 +27,7 @@ pub use keys::{KeyValidity, Keys, KeysFn, MAX_KEY_DOCUMENT_BYTES, ServerKeys, Se
 pub use owned::OwnedPdu;
 pub use pdu::{MAX_EVENT_TEXT_BYTES, Pdu, PduError};
 pub use redaction::redact;
-pub(crate) use sign::Draft;
+pub(crate) use sign::{Draft, is_key_id};
 pub use sign::{SignError, SignedEvent, sign_event};
 #[cfg(feature = "ed25519")]
 pub use signature::{Ed25519, Ed25519Key};

@@ -43,7 +43,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::error::{Errcode, ErrorResponse};
-use crate::event::{Keys, Sign, Verify};
+use crate::event::{Keys, Sign, Verify, is_key_id};
 use crate::id::{IdError, OwnedServerName, ServerName};
 use crate::json::{CanonicalDialect, JsonError, canonical_container, push_string};
 use crate::unpadded_base64;
@@ -129,7 +129,7 @@ pub enum XMatrixError {
 }
 
 impl XMatrixError {
-    /// Returns the answer to the request: 401 `M_UNAUTHORIZED`; 400 `M_NOT_JSON` if the body is at fault.
+    /// Returns the answer to the request: 401 `M_UNAUTHORIZED`; 400 `M_NOT_JSON` or `M_BAD_JSON` if the body is at fault.
     #[must_use]
     pub const fn to_response(&self) -> ErrorResponse {
         let (errcode, error) = match self {
@@ -142,7 +142,7 @@ impl XMatrixError {
             | Self::KeyId
             | Self::Signature => (Errcode::Unauthorized, "Malformed `Authorization` header"),
             Self::OtherDestination => (Errcode::Unauthorized, "The request is for another server"),
-            Self::Content(_) => (Errcode::NotJson, "The body is not JSON"),
+            Self::Content(error) => Errcode::of_unread_body(error.kind()),
             Self::UnknownKey | Self::ExpiredKey | Self::BadSignature => {
                 (Errcode::Unauthorized, "The signature of the request does not verify")
             }
@@ -188,16 +188,17 @@ impl SignedRequest<'_> {
     ///
     /// # Errors
     ///
-    /// [`XMatrixError::Content`] if the body has no canonical form; [`XMatrixError::KeyId`].
+    /// [`XMatrixError::Content`] if the body has no canonical form; [`XMatrixError::KeyId`] if the version in the ID of the key
+    /// has anything but letters, digits and `_`.
     pub fn sign(&self, signer: &(impl Sign + ?Sized)) -> Result<Authorization, XMatrixError> {
-        let key_id = checked_key_id(signer.key_id())?;
+        let key_id = Some(signer.key_id()).filter(|key_id| is_key_id(key_id)).ok_or(XMatrixError::KeyId)?.to_owned();
         let signature = signer.sign(self.message()?.as_bytes());
         let (origin, destination) = (self.origin.into_owned(), Some(self.destination.into_owned()));
         Ok(Authorization { origin, destination, key_id, signature })
     }
 }
 
-/// A key ID that can stand in the header as it is.
+/// A key ID of another server. It may have what the text does not allow in one, as long as it can stand in the header as it is.
 fn checked_key_id(key_id: &str) -> Result<String, XMatrixError> {
     let is_quotable = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\');
     let version = key_id.strip_prefix("ed25519:").filter(|version| !version.is_empty());
@@ -211,7 +212,8 @@ impl Authorization {
     /// Reads the value of an `Authorization` header.
     ///
     /// The scheme and the names of the parameters are read without case; values may stand with or without quotes, and colons
-    /// without. Unknown parameters are ignored, and so is a missing `destination`, which servers before v1.3 did not send.
+    /// without. Unknown parameters and empty elements of the list are ignored, and so is a missing `destination`, which servers
+    /// before v1.3 did not send.
     ///
     /// # Errors
     ///
@@ -220,21 +222,25 @@ impl Authorization {
         if header.len() > MAX_HEADER_BYTES {
             return Err(XMatrixError::TooLong { bytes: header.len() });
         }
-        let (scheme, rest) = header.trim_matches([' ', '\t']).split_once(' ').ok_or(XMatrixError::Scheme)?;
+        let header = header.trim_matches(SPACE);
+        let (scheme, mut rest) = header.split_once(' ').unwrap_or((header, ""));
         if !scheme.eq_ignore_ascii_case("X-Matrix") {
             return Err(XMatrixError::Scheme);
         }
         let mut found = Found::default();
-        let mut rest = rest;
         loop {
+            // Elements of a list may be empty: <https://www.rfc-editor.org/rfc/rfc9110#section-5.6.1.2>
+            rest = rest.trim_start_matches([' ', '\t', ',']);
+            if rest.is_empty() {
+                return found.authorization();
+            }
             let (name, value, behind) = parameter(rest).ok_or(XMatrixError::Parameters)?;
             found.put(name, value)?;
-            match behind {
-                "" => break,
-                behind => rest = behind.strip_prefix(',').ok_or(XMatrixError::Parameters)?,
+            if !(behind.is_empty() || behind.starts_with(',')) {
+                return Err(XMatrixError::Parameters);
             }
+            rest = behind;
         }
-        found.authorization()
     }
 
     /// Returns the sending server, whose key is needed. It is not to be believed before [`verify`](Self::verify).
@@ -341,10 +347,11 @@ impl Found {
     }
 }
 
-/// Reads a parameter with the white space around it: its name, its value, and what stands behind.
+const SPACE: [char; 2] = [' ', '\t'];
+
+/// Reads a parameter with the white space behind it: its name, its value, and what stands behind.
 fn parameter(text: &str) -> Option<(&str, String, &str)> {
-    const SPACE: [char; 2] = [' ', '\t'];
-    let (name, rest) = text.trim_start_matches(SPACE).split_once('=')?;
+    let (name, rest) = text.split_once('=')?;
     let name = name.trim_end_matches(SPACE);
     if name.is_empty() || !name.bytes().all(is_token) {
         return None;
@@ -354,7 +361,7 @@ fn parameter(text: &str) -> Option<(&str, String, &str)> {
         Some(quoted) => quoted_value(quoted)?,
         None => {
             let end = rest.bytes().position(|byte| !(is_token(byte) || is_lenient(byte))).unwrap_or(rest.len());
-            let (value, behind) = rest.split_at_checked(end)?;
+            let (value, behind) = rest.split_at_checked(end).filter(|(value, _)| !value.is_empty())?;
             (value.to_owned(), behind)
         }
     };
@@ -362,15 +369,21 @@ fn parameter(text: &str) -> Option<(&str, String, &str)> {
 }
 
 /// Reads a value in quotes, behind the first.
+///
+/// <https://www.rfc-editor.org/rfc/rfc9110#section-5.6.4>
 fn quoted_value(text: &str) -> Option<(String, &str)> {
     let mut value = String::new();
     let mut chars = text.chars();
     loop {
-        match chars.next()? {
+        let character = match chars.next()? {
             '"' => return Some((value, chars.as_str())),
-            '\\' => value.push(chars.next()?),
-            character => value.push(character),
+            '\\' => chars.next()?,
+            character => character,
+        };
+        if character.is_ascii_control() && character != '\t' {
+            return None;
         }
+        value.push(character);
     }
 }
 
@@ -380,7 +393,9 @@ const fn is_token(byte: u8) -> bool {
         || matches!(byte, b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^'..=b'`' | b'|' | b'~')
 }
 
-/// What stands in values without quotes besides: colons by the text, and what base64 and IPv6 addresses have.
+/// What stands in values without quotes besides: colons, as the text has it.
+///
+/// DEVIATION: the text wants quotes around what base64 and IPv6 addresses have. Synapse reads it without.
 const fn is_lenient(byte: u8) -> bool {
     matches!(byte, b':' | b'/' | b'=' | b'[' | b']')
 }

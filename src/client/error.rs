@@ -3,7 +3,7 @@
 use super::{MAX_BODY_BYTES, MAX_QUERY_BYTES, MAX_REASON_BYTES};
 use crate::error::{Errcode, ErrorResponse};
 use crate::id::IdError;
-use crate::json::{JsonError, JsonErrorKind};
+use crate::json::JsonError;
 
 /// What is wrong with a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
@@ -73,19 +73,7 @@ impl RequestError {
             Self::QueryTooLong { .. } => return ErrorResponse::uri_too_long(),
             Self::BodyTooLarge { .. } => (Errcode::TooLarge, "The body is too large"),
             Self::NotUtf8 => (Errcode::NotJson, "The body is not JSON"),
-            Self::Json(error) => match error.kind() {
-                JsonErrorKind::UnexpectedEnd
-                | JsonErrorKind::UnexpectedCharacter
-                | JsonErrorKind::TrailingCharacters
-                | JsonErrorKind::ControlCharacter
-                | JsonErrorKind::InvalidEscape => (Errcode::NotJson, "The body is not JSON"),
-                // These are in the grammar of JSON, as far as they were read.
-                JsonErrorKind::TooDeep
-                | JsonErrorKind::ContainerTooDeep
-                | JsonErrorKind::LoneSurrogate
-                | JsonErrorKind::DuplicateKey
-                | JsonErrorKind::NumberNotAllowed => (Errcode::BadJson, "The body cannot be read"),
-            },
+            Self::Json(error) => Errcode::of_unread_body(error.kind()),
             Self::NotAnObject => (Errcode::BadJson, "The body is not an object"),
             Self::Reason => (Errcode::BadJson, "`reason` is not a string"),
             Self::ReasonTooLong { .. } => (Errcode::TooLarge, "`reason` is too long"),

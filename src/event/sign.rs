@@ -252,7 +252,8 @@ pub(super) fn push_object<T>(out: &mut String, members: &BTreeMap<String, T>, mu
     out.push('}');
 }
 
-fn is_key_id(key_id: &str) -> bool {
+/// Whether a key ID is `ed25519:` and a version of letters, digits and `_`.
+pub(crate) fn is_key_id(key_id: &str) -> bool {
     key_id.strip_prefix("ed25519:").is_some_and(|version| {
         !version.is_empty() && version.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
     })
