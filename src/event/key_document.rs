@@ -47,7 +47,7 @@ const MAX_INTEGER: u64 = (1 << 53) - 1;
 
 impl<'a> KeyDocument<'a> {
     /// Creates a document without keys. The keys count until `valid_until_ts`, in milliseconds since the Unix epoch; other
-    /// servers trust them for seven days at most.
+    /// servers trust them for seven days at most. A time beyond 2^53-1, the highest integer of canonical JSON, is written as that.
     #[must_use]
     pub const fn new(server: ServerName<'a>, valid_until_ts: u64) -> Self {
         Self { server, valid_until_ts, keys: BTreeMap::new(), old_keys: BTreeMap::new() }
@@ -64,7 +64,7 @@ impl<'a> KeyDocument<'a> {
         Ok(self)
     }
 
-    /// Adds a key that was in use until `expired_ts`, in milliseconds since the Unix epoch.
+    /// Adds a key that was in use until `expired_ts`, in milliseconds since the Unix epoch, at most 2^53-1.
     ///
     /// # Errors
     ///
@@ -76,7 +76,7 @@ impl<'a> KeyDocument<'a> {
     }
 
     /// Returns the document as canonical JSON, signed by these keys: each of those in use has to be among them, or other
-    /// servers do not take the document.
+    /// servers do not take the document. Nor do they take one without a key in use.
     ///
     /// # Errors
     ///

@@ -6,9 +6,12 @@ use matrix_knock::x_matrix::{Authorization, SignedRequest};
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
-use serde_json::{Number, Value};
+use ruma_common::CanonicalJsonObject;
+use ruma_common::serde::Base64;
+use ruma_signatures::PublicKeyMap;
+use serde_json::{Number, Value, json};
 
-use super::{KEY_ID, key, request, server, verify};
+use super::{KEY_ID, ORIGIN, key, request, server, verify};
 
 fn config(cases: u32) -> ProptestConfig {
     ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
@@ -122,6 +125,7 @@ impl Spelling {
 fn bodies() -> impl Strategy<Value = Value> {
     let number = prop_oneof![
         any::<i64>().prop_map(Number::from),
+        any::<i16>().prop_map(Number::from),
         any::<u64>().prop_map(Number::from),
         // Eighths are exact, and far from where an exponent is written.
         any::<i32>()
@@ -141,6 +145,16 @@ fn bodies() -> impl Strategy<Value = Value> {
             btree_map(key, inner, 0..6).prop_map(|members| Value::Object(members.into_iter().collect())),
         ]
     })
+}
+
+/// Whether all numbers are in canonical JSON as the specification has it.
+fn is_strict(value: &Value) -> bool {
+    match value {
+        Value::Object(members) => members.values().all(is_strict),
+        Value::Array(elements) => elements.iter().all(is_strict),
+        Value::Number(number) => number.as_i64().is_some_and(|number| number.unsigned_abs() < 1 << 53),
+        Value::Null | Value::Bool(_) | Value::String(_) => true,
+    }
 }
 
 /// Canonical JSON, written anew: keys by code point, which is the order of their bytes; serde_json's own strings and numbers.
@@ -232,6 +246,22 @@ proptest! {
             let request = SignedRequest { method, uri, origin, destination, content: Some(&text) };
             prop_assert_eq!(request.message(), Ok(canonical(&whole)), "{}", text);
         }
+    }
+
+    /// Step 1 of the text, verified by ruma.
+    #[test]
+    fn another_library_verifies_it(body in bodies().prop_filter("what ruma has no number for", is_strict)) {
+        let text = body.to_string();
+        let sent = request(Some(&text));
+        let header = sent.sign(&key()).unwrap().to_string();
+        let sig = header.rsplit_once("sig=").map(|(_, sig)| sig.trim_matches('"')).unwrap();
+        let mut object: Value = serde_json::from_str(&sent.message().unwrap()).unwrap();
+        let members = object.as_object_mut().unwrap();
+        members.insert("signatures".to_owned(), json!({ ORIGIN: { KEY_ID: sig } }));
+        let public_key = [(KEY_ID.to_owned(), Base64::new(key().public_key().to_vec()))].into();
+        let keys = PublicKeyMap::from([(ORIGIN.to_owned(), public_key)]);
+        let object: CanonicalJsonObject = serde_json::from_value(object).unwrap();
+        prop_assert!(ruma_signatures::verify_json(&keys, &object).is_ok(), "{}", text);
     }
 
     #[test]
