@@ -1,5 +1,6 @@
 //! JSON texts with serde: written as the values that they are, and read from any format that describes itself.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::fmt;
 
@@ -7,14 +8,15 @@ use serde::de::{self, DeserializeSeed, MapAccess, SeqAccess, Visitor};
 use serde::ser::{self, SerializeMap as _, SerializeSeq as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{JsonError, Kind, MAX_DEPTH, Reader, Str, push_string};
+use super::{JsonError, Kind, MAX_CONTAINER_DEPTH, MAX_DEPTH, Reader, Str, push_string};
 
-/// A JSON text that serializes as the value that it is: an object is an object, not a string with JSON in it.
+/// A JSON text that serializes as the value that it is: an object is an object, not a string with JSON in it. It may have events in
+/// it, so it may be nested [`MAX_CONTAINER_DEPTH`] levels deep.
 pub(crate) struct JsonText<'a>(pub(crate) &'a str);
 
 impl Serialize for JsonText<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut reader = Reader::new(self.0);
+        let mut reader = Reader::with_depth(self.0, MAX_CONTAINER_DEPTH);
         let written = Next(RefCell::new(&mut reader)).serialize(serializer)?;
         reader.end().map_err(ser::Error::custom)?;
         Ok(written)
@@ -108,121 +110,162 @@ struct Capture<'o> {
 }
 
 impl Capture<'_> {
-    fn deeper<E: de::Error>(&mut self) -> Result<Capture<'_>, E> {
-        if self.depth >= MAX_DEPTH {
-            return Err(E::custom(format_args!("JSON nested deeper than {MAX_DEPTH} levels")));
-        }
-        Ok(Capture { out: self.out, depth: self.depth.saturating_add(1) })
+    fn inner(&mut self) -> Capture<'_> {
+        Capture { out: self.out, depth: self.depth.saturating_add(1) }
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Capture<'_> {
-    type Value = ();
+fn too_deep<E: de::Error>() -> E {
+    E::custom(format_args!("JSON nested deeper than {MAX_DEPTH} levels"))
+}
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+/// What kind of value was captured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kept {
+    /// A string that does not stand in the input as it is.
+    OwnedString,
+    /// Anything else.
+    Other,
+}
+
+impl<'de> DeserializeSeed<'de> for Capture<'_> {
+    type Value = Kept;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Kept, D::Error> {
         deserializer.deserialize_any(self)
     }
 }
 
+/// A key of a map: borrowed if it outlives the reading.
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
+
 /// The key of the one member in which serde_json hands over a number if some crate of the build has turned on its feature
 /// `arbitrary_precision`.
+///
+/// It hands that key over as borrowed and the number as owned. An object of somebody's that has such a key has both borrowed if
+/// it comes from a text that serde_json wrote, and both owned if it comes from a value.
 const NUMBER: &str = "$serde_json::private::Number";
 
 impl<'de> Visitor<'de> for Capture<'_> {
-    type Value = ();
+    type Value = Kept;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a JSON value")
     }
 
-    fn visit_bool<E: de::Error>(self, value: bool) -> Result<(), E> {
+    fn visit_bool<E: de::Error>(self, value: bool) -> Result<Kept, E> {
         self.out.push_str(if value { "true" } else { "false" });
-        Ok(())
+        Ok(Kept::Other)
     }
 
-    fn visit_i64<E: de::Error>(self, value: i64) -> Result<(), E> {
+    fn visit_i64<E: de::Error>(self, value: i64) -> Result<Kept, E> {
         self.out.push_str(&value.to_string());
-        Ok(())
+        Ok(Kept::Other)
     }
 
-    fn visit_u64<E: de::Error>(self, value: u64) -> Result<(), E> {
+    fn visit_u64<E: de::Error>(self, value: u64) -> Result<Kept, E> {
         self.out.push_str(&value.to_string());
-        Ok(())
+        Ok(Kept::Other)
     }
 
-    fn visit_f64<E: de::Error>(self, value: f64) -> Result<(), E> {
+    fn visit_f64<E: de::Error>(self, value: f64) -> Result<Kept, E> {
         if !value.is_finite() {
             return Err(E::custom("not a JSON number"));
         }
         // Shortest form that reads as the same number; an exponent is written as JSON has it.
         self.out.push_str(&format!("{value:?}"));
-        Ok(())
+        Ok(Kept::Other)
     }
 
-    fn visit_str<E: de::Error>(self, value: &str) -> Result<(), E> {
+    fn visit_str<E: de::Error>(self, value: &str) -> Result<Kept, E> {
         push_string(self.out, value);
-        Ok(())
+        Ok(Kept::OwnedString)
     }
 
-    fn visit_unit<E: de::Error>(self) -> Result<(), E> {
+    fn visit_borrowed_str<E: de::Error>(self, value: &'de str) -> Result<Kept, E> {
+        push_string(self.out, value);
+        Ok(Kept::Other)
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<Kept, E> {
         self.out.push_str("null");
-        Ok(())
+        Ok(Kept::Other)
     }
 
-    fn visit_none<E: de::Error>(self) -> Result<(), E> {
+    fn visit_none<E: de::Error>(self) -> Result<Kept, E> {
         self.visit_unit()
     }
 
-    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Kept, D::Error> {
         self.deserialize(deserializer)
     }
 
-    fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<Kept, D::Error> {
         self.deserialize(deserializer)
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(mut self, mut elements: A) -> Result<(), A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut elements: A) -> Result<Kept, A::Error> {
+        if self.depth >= MAX_DEPTH {
+            return Err(too_deep());
+        }
         let mut before = "[";
         loop {
             let start = self.out.len();
             self.out.push_str(before);
-            if elements.next_element_seed(self.deeper()?)?.is_none() {
+            if elements.next_element_seed(self.inner())?.is_none() {
                 self.out.truncate(start);
                 break;
             }
             before = ",";
         }
         self.out.push_str(if before == "[" { "[]" } else { "]" });
-        Ok(())
+        Ok(Kept::Other)
     }
 
-    fn visit_map<A: MapAccess<'de>>(mut self, mut members: A) -> Result<(), A::Error> {
+    fn visit_map<A: MapAccess<'de>>(mut self, mut members: A) -> Result<Kept, A::Error> {
+        // A number may stand where an object would be too deep.
+        let only_number = self.depth >= MAX_DEPTH;
+        if self.depth > MAX_DEPTH {
+            return Err(too_deep());
+        }
+        let start = self.out.len();
         let mut before = '{';
-        while let Some(key) = members.next_key::<String>()? {
-            if before == '{' && key == NUMBER {
-                return number(self.out, &members.next_value::<String>()?);
+        let mut may_be_number = false;
+        while let Some(Key(key)) = members.next_key()? {
+            let is_number_key = before == '{' && matches!(key, Cow::Borrowed(NUMBER));
+            if only_number && !is_number_key {
+                return Err(too_deep());
             }
             self.out.push(before);
             push_string(self.out, &key);
             self.out.push(':');
-            members.next_value_seed(self.deeper()?)?;
+            let value = members.next_value_seed(self.inner())?;
+            may_be_number = is_number_key && value == Kept::OwnedString;
             before = ',';
         }
         self.out.push_str(if before == '{' { "{}" } else { "}" });
-        Ok(())
+        let number = self.out.get(start..).filter(|_| may_be_number).and_then(number);
+        match number.map(str::to_owned) {
+            Some(number) => {
+                self.out.truncate(start);
+                self.out.push_str(&number);
+            }
+            None if only_number => return Err(too_deep()),
+            None => {}
+        }
+        Ok(Kept::Other)
     }
 }
 
-/// Writes a number that was handed over as text.
-fn number<E: de::Error>(out: &mut String, text: &str) -> Result<(), E> {
-    let mut reader = Reader::new(text);
-    match reader.number().and_then(|number| reader.end().map(|()| number.text())) {
-        Ok(number) if !number.is_empty() => {
-            out.push_str(number);
-            Ok(())
-        }
-        Ok(_) | Err(_) => Err(E::custom("not a JSON number")),
-    }
+/// The number that is the value of [`NUMBER`] in this object.
+fn number(object: &str) -> Option<&str> {
+    let value = object.strip_prefix(r#"{"$serde_json::private::Number":""#)?.strip_suffix(r#""}"#)?;
+    let mut reader = Reader::new(value);
+    let number = reader.number().ok()?.text();
+    reader.end().ok().filter(|()| number.len() == value.len())?;
+    Some(number)
 }
 
 #[cfg(test)]
@@ -257,6 +300,57 @@ mod tests {
         }
     }
 
+    /// As serde_json hands a number over with its feature `arbitrary_precision`.
+    struct HandedOver(&'static str, &'static str);
+
+    impl<'de> Deserializer<'de> for HandedOver {
+        type Error = de::value::Error;
+
+        fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
+            let key = de::value::BorrowedStrDeserializer::new(self.0);
+            visitor.visit_map(de::value::MapDeserializer::new([(key, self.1.to_owned())].into_iter()))
+        }
+
+        serde::forward_to_deserialize_any! {
+            bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct
+            newtype_struct seq tuple tuple_struct map struct enum identifier ignored_any
+        }
+    }
+
+    #[test]
+    fn numbers_that_are_handed_over_as_text() {
+        for number in ["1.50", "-0", "1e400", "123456789012345678901234567890"] {
+            assert_eq!(Captured::deserialize(HandedOver(NUMBER, number)).unwrap().0, number);
+            // Where an object would be too deep.
+            let mut out = String::new();
+            let kept = Capture { out: &mut out, depth: MAX_DEPTH }.deserialize(HandedOver(NUMBER, number));
+            assert_eq!((kept, out.as_str()), (Ok(Kept::Other), number));
+        }
+        for (key, value) in [(NUMBER, "x"), (NUMBER, ""), (NUMBER, " 1"), (NUMBER, "1 "), (NUMBER, "01"), ("a", "1")] {
+            let object = format!(r#"{{"{key}":"{value}"}}"#);
+            assert_eq!(Captured::deserialize(HandedOver(key, value)).unwrap().0, object);
+            let mut out = String::new();
+            let kept = Capture { out: &mut out, depth: MAX_DEPTH }.deserialize(HandedOver(key, value));
+            assert_eq!(kept.unwrap_err().to_string(), "JSON nested deeper than 128 levels");
+        }
+        // An object that somebody has sent is an object, with whatever key.
+        for text in [
+            r#"{"$serde_json::private::Number":"1.50"}"#,
+            r#"{"$serde_json::private::Number":"x"}"#,
+            r#"{"$serde_json::private::Number":1}"#,
+            r#"{"$serde_json::private::Number":"1","a":"2"}"#,
+            r#"{"a":"2","$serde_json::private::Number":"1"}"#,
+            r#"[{"$serde_json::private::Number":{"$serde_json::private::Number":[]}}]"#,
+            r#"{"$serde_json::private::RawValue":"1"}"#,
+        ] {
+            assert_eq!(serde_json::from_str::<Captured>(text).unwrap().0, text);
+            let value: Value = serde_json::from_str(text).unwrap();
+            assert_eq!(serde_json::from_str::<Value>(&Captured::deserialize(&value).unwrap().0).unwrap(), value);
+            let from_value: Captured = serde_json::from_value(value.clone()).unwrap();
+            assert_eq!(serde_json::from_str::<Value>(&from_value.0).unwrap(), value);
+        }
+    }
+
     #[test]
     fn captured_from_text_and_from_values() {
         let from_text: Captured = serde_json::from_str(TEXT).unwrap();
@@ -266,12 +360,6 @@ mod tests {
         let value: Value = serde_json::from_str(TEXT).unwrap();
         let from_value: Captured = serde_json::from_value(value.clone()).unwrap();
         assert_eq!(serde_json::from_str::<Value>(&from_value.0).unwrap(), value);
-        let number: Captured = serde_json::from_str(r#"{"$serde_json::private::Number":"1.50"}"#).unwrap();
-        assert_eq!(number.0, "1.50");
-        for malformed in ["1 ", "x", "", "\\\"1\\\"", "01"] {
-            let text = format!(r#"{{"$serde_json::private::Number":"{malformed}"}}"#);
-            assert_eq!(serde_json::from_str::<Captured>(&text).is_ok(), malformed == "1 ", "{malformed}");
-        }
         let deep = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
         let read = |text: &str| {
             let mut deserializer = serde_json::Deserializer::from_str(text);
