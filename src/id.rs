@@ -5,8 +5,9 @@
 //!
 //! # Where ruma's grammar differs
 //!
-//! ruma takes server names that are not in the grammar (`b_c`, `256.1.1.1`, `b:+8`) and identifiers of nothing but a
-//! sigil (`!`, `$`); here they are refused. A port above 65,535 is in the grammar and is taken here.
+//! ruma takes server names that are not in the grammar (`256.1.1.1`, `b:+8`), room IDs whatever stands behind the colon
+//! (`!a:b_c`), and identifiers of nothing but a sigil (`!`, `$`); here they are refused. A port above 65,535 is in the grammar
+//! and is taken here. A server name has 255 bytes at most here; with a port it may have 261 in the grammar, and for ruma.
 //!
 //! <https://spec.matrix.org/v1.19/appendices/#identifier-grammar>
 
