@@ -353,12 +353,12 @@ pub(crate) fn event(
         events.filter_map(Event::event_id).map(|id| format!("{id:?}")).collect::<Vec<_>>().join(",")
     };
     let room_id = room.id.clone();
+    let depth = room.events.len().saturating_add(1);
     let text = format!(
         r#"{{"type":"{event_type}","state_key":"{state_key}","sender":"{sender}","content":{content},"room_id":"{room_id}",
-        "auth_events":[{}],"prev_events":[{}],"depth":{},"origin_server_ts":{NOW}}}"#,
+        "auth_events":[{}],"prev_events":[{}],"depth":{depth},"origin_server_ts":{NOW}}}"#,
         ids(&mut room.events.iter().take(1)),
         ids(&mut room.events.iter().rev().take(1)),
-        room.events.len() + 1,
     );
     let signed = sign_event(room.version, &text, host.name.as_borrowed(), &host.key)?;
     room.events.push(signed.pdu()?.into_owned());
