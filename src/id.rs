@@ -11,12 +11,19 @@
 //!
 //! <https://spec.matrix.org/v1.19/appendices/#identifier-grammar>
 
+mod grammar;
+mod room;
+
 use std::borrow::Borrow;
 use std::fmt;
-use std::net::{Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, de};
+
+use grammar::{check_event_id, check_room_alias, check_room_id, check_server_name, check_user_id};
+
+pub(crate) use grammar::{domain, is_dotted_quad};
+pub use room::{OwnedRoomIdOrAlias, RoomIdOrAlias};
 
 /// The most bytes that any identifier may have, sigil and domain included.
 pub const MAX_ID_BYTES: usize = 255;
@@ -309,144 +316,6 @@ impl<'a> RoomId<'a> {
     }
 }
 
-/// What a client may call a room by: its ID or one of its aliases.
-///
-/// # Examples
-///
-/// ```
-/// use matrix_knock::id::{IdError, RoomAlias, RoomIdOrAlias};
-///
-/// let room = RoomIdOrAlias::parse("#monkeys:matrix.org")?;
-/// assert_eq!(room, RoomIdOrAlias::Alias(RoomAlias::parse("#monkeys:matrix.org")?));
-/// assert_eq!(RoomIdOrAlias::parse("monkeys"), Err(IdError::RoomSigil));
-/// # Ok::<(), IdError>(())
-/// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(untagged)]
-pub enum RoomIdOrAlias<'a> {
-    /// The ID: it begins with `!`.
-    Id(RoomId<'a>),
-    /// An alias: it begins with `#`. Its server, or this one, knows the ID.
-    Alias(RoomAlias<'a>),
-}
-
-impl<'a> RoomIdOrAlias<'a> {
-    /// Checks the grammar: that of an alias behind `#`, else that of a room ID.
-    ///
-    /// # Errors
-    ///
-    /// [`IdError`] says what is wrong with the text.
-    pub fn parse(text: &'a str) -> Result<Self, IdError> {
-        match text.chars().next() {
-            Some('!') => RoomId::parse(text).map(Self::Id),
-            Some('#') => RoomAlias::parse(text).map(Self::Alias),
-            _ => Err(IdError::RoomSigil),
-        }
-    }
-
-    /// Returns the identifier as it is written.
-    #[must_use]
-    pub const fn as_str(self) -> &'a str {
-        match self {
-            Self::Id(id) => id.as_str(),
-            Self::Alias(alias) => alias.as_str(),
-        }
-    }
-
-    /// Copies the identifier.
-    #[must_use]
-    pub fn into_owned(self) -> OwnedRoomIdOrAlias {
-        match self {
-            Self::Id(id) => OwnedRoomIdOrAlias::Id(id.into_owned()),
-            Self::Alias(alias) => OwnedRoomIdOrAlias::Alias(alias.into_owned()),
-        }
-    }
-}
-
-/// An owned [`RoomIdOrAlias`].
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(into = "String", try_from = "String")]
-pub enum OwnedRoomIdOrAlias {
-    /// The ID: it begins with `!`.
-    Id(OwnedRoomId),
-    /// An alias: it begins with `#`. Its server, or this one, knows the ID.
-    Alias(OwnedRoomAlias),
-}
-
-impl OwnedRoomIdOrAlias {
-    /// Borrows the identifier.
-    #[must_use]
-    pub const fn as_borrowed(&self) -> RoomIdOrAlias<'_> {
-        match self {
-            Self::Id(id) => RoomIdOrAlias::Id(id.as_borrowed()),
-            Self::Alias(alias) => RoomIdOrAlias::Alias(alias.as_borrowed()),
-        }
-    }
-
-    /// Returns the identifier as it is written.
-    #[must_use]
-    pub const fn as_str(&self) -> &str {
-        self.as_borrowed().as_str()
-    }
-}
-
-impl fmt::Display for RoomIdOrAlias<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
-
-impl fmt::Display for OwnedRoomIdOrAlias {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
-
-impl AsRef<str> for RoomIdOrAlias<'_> {
-    fn as_ref(&self) -> &str {
-        self.as_str()
-    }
-}
-
-impl AsRef<str> for OwnedRoomIdOrAlias {
-    fn as_ref(&self) -> &str {
-        self.as_str()
-    }
-}
-
-impl<'a> TryFrom<&'a str> for RoomIdOrAlias<'a> {
-    type Error = IdError;
-
-    fn try_from(text: &'a str) -> Result<Self, IdError> {
-        Self::parse(text)
-    }
-}
-
-impl TryFrom<String> for OwnedRoomIdOrAlias {
-    type Error = IdError;
-
-    fn try_from(text: String) -> Result<Self, IdError> {
-        RoomIdOrAlias::parse(&text).map(RoomIdOrAlias::into_owned)
-    }
-}
-
-impl FromStr for OwnedRoomIdOrAlias {
-    type Err = IdError;
-
-    fn from_str(text: &str) -> Result<Self, IdError> {
-        RoomIdOrAlias::parse(text).map(RoomIdOrAlias::into_owned)
-    }
-}
-
-impl From<OwnedRoomIdOrAlias> for String {
-    fn from(id: OwnedRoomIdOrAlias) -> Self {
-        match id {
-            OwnedRoomIdOrAlias::Id(id) => id.into(),
-            OwnedRoomIdOrAlias::Alias(alias) => alias.into(),
-        }
-    }
-}
-
 impl<'a> UserId<'a> {
     /// The server that the user belongs to.
     #[must_use]
@@ -454,103 +323,6 @@ impl<'a> UserId<'a> {
         // The grammar has been checked: there is a domain.
         ServerName(domain(self.0).unwrap_or_default())
     }
-}
-
-/// The part of a user ID behind its first `:`, for a text that need not be a well-formed user ID.
-pub(crate) fn domain(id: &str) -> Option<&str> {
-    let rest = id.strip_prefix('@')?;
-    let (_, behind) = rest.split_at_checked(rest.bytes().position(|byte| byte == b':')?)?;
-    behind.strip_prefix(':')
-}
-
-fn check_user_id(text: &str) -> Result<(), IdError> {
-    check_with_domain(text, '@')
-}
-
-fn check_room_alias(text: &str) -> Result<(), IdError> {
-    check_with_domain(text, '#')
-}
-
-fn check_room_id(text: &str) -> Result<(), IdError> {
-    check_with_or_without_domain(text, '!')
-}
-
-fn check_event_id(text: &str) -> Result<(), IdError> {
-    check_with_or_without_domain(text, '$')
-}
-
-fn check_with_domain(text: &str, sigil: char) -> Result<(), IdError> {
-    let rest = sigiled(text, sigil)?;
-    let (local, domain) = rest.split_once(':').ok_or(IdError::NoDomain)?;
-    check_local_part(local)?;
-    check_server_name(domain)
-}
-
-fn check_with_or_without_domain(text: &str, sigil: char) -> Result<(), IdError> {
-    let rest = sigiled(text, sigil)?;
-    if rest.contains(':') {
-        return check_with_domain(text, sigil);
-    }
-    if rest.is_empty() {
-        return Err(IdError::LocalPart);
-    }
-    check_local_part(rest)
-}
-
-fn sigiled(text: &str, sigil: char) -> Result<&str, IdError> {
-    if text.len() > MAX_ID_BYTES {
-        return Err(IdError::TooLong);
-    }
-    text.strip_prefix(sigil).ok_or(IdError::Sigil(sigil))
-}
-
-fn check_local_part(local: &str) -> Result<(), IdError> {
-    if local.contains('\0') { Err(IdError::LocalPart) } else { Ok(()) }
-}
-
-fn check_server_name(text: &str) -> Result<(), IdError> {
-    if is_server_name(text) { Ok(()) } else { Err(IdError::ServerName) }
-}
-
-fn is_server_name(text: &str) -> bool {
-    if text.len() > MAX_ID_BYTES {
-        return false;
-    }
-    if let Some(rest) = text.strip_prefix('[') {
-        return rest.split_once(']').is_some_and(|(address, port)| {
-            is_ipv6(address) && (port.is_empty() || port.strip_prefix(':').is_some_and(is_port))
-        });
-    }
-    let (host, port) = text.split_once(':').map_or((text, None), |(host, port)| (host, Some(port)));
-    is_host(host) && port.is_none_or(is_port)
-}
-
-fn is_port(text: &str) -> bool {
-    (1..=5).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())
-}
-
-fn is_ipv6(text: &str) -> bool {
-    // Rust's parser also takes a zone (`%eth0`) in other types, but not in this one.
-    text.parse::<Ipv6Addr>().is_ok()
-}
-
-/// A DNS name or an IPv4 address. Four groups of digits are an address, and must then be one.
-fn is_host(text: &str) -> bool {
-    if is_dotted_quad(text) {
-        return is_ipv4(text);
-    }
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.'))
-}
-
-/// Four groups of one to three digits: in a server name, an IPv4 address.
-pub(crate) fn is_dotted_quad(host: &str) -> bool {
-    let is_group = |group: &str| (1..=3).contains(&group.len()) && group.bytes().all(|byte| byte.is_ascii_digit());
-    host.split('.').count() == 4 && host.split('.').all(is_group)
-}
-
-fn is_ipv4(text: &str) -> bool {
-    // Rust refuses leading zeroes, which the grammar has.
-    text.parse::<Ipv4Addr>().is_ok() || text.split('.').all(|group| group.parse::<u8>().is_ok())
 }
 
 #[cfg(test)]
