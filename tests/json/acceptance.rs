@@ -226,6 +226,7 @@ fn applies(text: &str, dialect: CanonicalDialect, kind: JsonErrorKind, at: usize
                     .map_or(number.len() > 18, |number| number.unsigned_abs() > SAFE.unsigned_abs()),
             }
         }
+        unheard => panic!("no text is refused for {unheard:?}"),
     }
 }
 
