@@ -17,6 +17,8 @@ mod auth_events;
 mod breaks;
 #[path = "handshake/endings.rs"]
 mod endings;
+#[path = "handshake/endpoints.rs"]
+mod endpoints;
 #[path = "handshake/failing.rs"]
 mod failing;
 #[path = "handshake/federation.rs"]

@@ -15,6 +15,8 @@
 
 #[path = "handshake_properties/bounds.rs"]
 mod bounds;
+#[path = "handshake_properties/endpoints.rs"]
+mod endpoints;
 #[path = "handshake_properties/hostile.rs"]
 mod hostile;
 #[path = "handshake_properties/machine.rs"]

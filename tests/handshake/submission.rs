@@ -135,7 +135,7 @@ impl Submission {
     }
 
     /// The event ID in the path, and the body.
-    fn request(&self) -> (String, String) {
+    pub(crate) fn request(&self) -> (String, String) {
         let mut event = self.event.clone();
         if event.get("auth_events").is_none() {
             event["auth_events"] = self.auth_events.iter().map(|(event, _)| event["event_id"].clone()).collect();
