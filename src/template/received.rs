@@ -5,6 +5,7 @@
 //! <https://spec.matrix.org/v1.19/server-server-api/#get_matrixfederationv1make_knockroomiduserid>
 
 use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +14,7 @@ use crate::event::content::member::MemberContent;
 use crate::event::{EventType, MAX_AUTH_EVENTS, MAX_PREV_EVENTS, Membership, Sha256Hash};
 use crate::id::{RoomId, ServerName, UserId};
 use crate::json::{CanonicalDialect, Field, JsonError, Kind, Reader, Str, canonical, push_string, push_strings};
-use crate::room_version::RoomVersion;
+use crate::room_version::{EventIdFormat, RoomVersion};
 
 /// The longest answer to `make_knock` or `make_leave` that is looked at, in bytes.
 pub const MAX_TEMPLATE_BYTES: usize = 131_072;
@@ -205,8 +206,8 @@ impl CheckedTemplate {
             membership,
             room_id: room_id.as_str().to_owned(),
             user_id: user_id.as_str().to_owned(),
-            auth_events: event_ids("auth_events", 0, MAX_AUTH_EVENTS, event.auth_events)?,
-            prev_events: event_ids("prev_events", 1, MAX_PREV_EVENTS, event.prev_events)?,
+            auth_events: event_ids("auth_events", version, 0..=MAX_AUTH_EVENTS, event.auth_events)?,
+            prev_events: event_ids("prev_events", version, 1..=MAX_PREV_EVENTS, event.prev_events)?,
             depth,
         })
     }
@@ -337,22 +338,27 @@ fn object<'a>(reader: &mut Reader<'a>) -> Result<Field<&'a str>, JsonError> {
     Ok(if is_object { Field::Is(text) } else { Field::Malformed })
 }
 
-/// Event IDs as all versions that have knocking write them, each once.
+/// Event IDs as the room version writes them, each once.
 fn event_ids(
     property: &'static str,
-    least: usize,
-    most: usize,
+    version: RoomVersion,
+    counts: RangeInclusive<usize>,
     ids: Field<Vec<Str<'_>>>,
 ) -> Result<Vec<String>, BadTemplate> {
     let ids = required(property, ids)?;
-    if !(least..=most).contains(&ids.len()) {
+    if !counts.contains(&ids.len()) {
         return Err(BadTemplate::Count { property, count: ids.len() });
     }
+    // The alphabet of the other versions, and padding.
+    let foreign = match version.rules().event_ids {
+        EventIdFormat::StandardHash => ['-', '_', '='],
+        EventIdFormat::UrlSafeHash | EventIdFormat::InBody => ['+', '/', '='],
+    };
     let mut seen = BTreeSet::new();
     ids.into_iter()
         .map(|id| {
             let id = id.text().into_owned();
-            let hash = id.strip_prefix('$').filter(|hash| hash.len() == 43 && !hash.contains(['+', '/', '=']));
+            let hash = id.strip_prefix('$').filter(|hash| hash.len() == 43 && !hash.contains(foreign));
             if hash.and_then(Sha256Hash::from_base64).is_none() {
                 return Err(BadTemplate::EventId(property));
             }
