@@ -15,6 +15,8 @@ mod asking;
 mod auth_events;
 #[path = "handshake/breaks.rs"]
 mod breaks;
+#[path = "handshake/declining.rs"]
+mod declining;
 #[path = "handshake/endings.rs"]
 mod endings;
 #[path = "handshake/endpoints.rs"]

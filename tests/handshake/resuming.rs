@@ -3,14 +3,16 @@
 use std::collections::BTreeMap;
 
 use matrix_knock::event::{KeyValidity, KeysFn, Sign, VerifyKey};
+use matrix_knock::id::EventId;
+use matrix_knock::knocking::out_of_band::SentKnock;
 use matrix_knock::knocking::{Failed, Failure, Knocking, PendingKnock, Retracted, Retracting};
 use matrix_knock::machine::{Machine, NotTaken, Reply, Ticket, Want};
 use matrix_knock::wire::HttpResponse;
 use matrix_knock::{Ed25519, RoomVersion};
 
-use super::federation::{A, AllKeys, Answer, B, Federation, KEY_ID, key, rooms};
+use super::federation::{A, AllKeys, Answer, B, Federation, KAY, KEY_ID, key, rooms};
 use super::knocker::{BOTH, Memory, NOW, details, left, machine, reply_of, retracting, run, run_retraction};
-use super::walks::pending;
+use super::walks::{pending, shown};
 
 fn ticket(number: u32) -> Ticket {
     serde_json::from_str(&number.to_string()).expect("a ticket")
@@ -351,5 +353,63 @@ fn retractions() {
             });
             assert_eq!(walks[0], walks[1]);
         }
+    }
+}
+
+/// The knock is there as soon as it is signed, with the server that has it or is asked; never before, and not once it is refused.
+#[test]
+fn the_knock_at_every_point() {
+    for (version, join_rule) in rooms() {
+        let mut federation = Federation::new(version, join_rule);
+        let mut sent = None;
+        for (name, _, machine) in states(&mut federation) {
+            let expected = match name {
+                "sending" | "nobody knows" | "refused, perhaps accepted" | "keys" | "pending" => Some(A),
+                "sending, next server" | "keys, next server" | "pending, next server" => Some(B),
+                "making" | "making, next server" | "failed" | "incompatible" | "signing" | "refused" => None,
+                other => panic!("{other}"),
+            };
+            let knock = machine.knock();
+            assert_eq!(knock.as_ref().map(|knock| knock.server().as_str()), expected, "{name}");
+            let Some(knock) = knock else { continue };
+            // It is the one event that is sent.
+            if let (_, Want::Request(request)) = machine.want() {
+                assert_eq!(request.body(), Some(knock.event().text()));
+            }
+            let event = sent.get_or_insert_with(|| knock.event().clone());
+            assert_eq!((knock.event(), knock.event_id()), (&*event, event.event_id()));
+            assert_eq!(
+                (knock.room_id().as_str(), knock.user_id().as_str(), knock.version()),
+                (federation.room.id.as_str(), KAY, version)
+            );
+            // The room's state is shown when it is verified.
+            let knock_state: Vec<String> = knock.knock_state().iter().map(ToString::to_string).collect();
+            let shown = shown(version, join_rule);
+            let seen = if name.starts_with("pending") { &shown[..] } else { &shown[3..] };
+            assert_eq!(knock_state, seen, "{name}");
+            // At the end it is what the outcome has.
+            match machine.outcome() {
+                None => {}
+                Some(Ok(pending)) => assert_eq!(knock, pending),
+                Some(Err(failed)) => assert_eq!(Some(&knock), failed.perhaps.as_ref()),
+            }
+            let text = serde_json::to_string(&knock).expect("a text");
+            assert_eq!(serde_json::from_str::<PendingKnock>(&text).expect("a knock"), knock);
+            // An invite that comes now is compared with it.
+            let id = EventId::parse(knock.event_id()).expect("an event ID");
+            let other = EventId::parse("$other").expect("an event ID");
+            for (current, found) in [(Some(id), Some(id)), (None, None), (Some(other), None)] {
+                let expected = SentKnock {
+                    room_id: knock.room_id(),
+                    user_id: knock.user_id(),
+                    event_id: id,
+                    version,
+                    current: found,
+                    through: Some(knock.server()),
+                };
+                assert_eq!(knock.sent(current), expected);
+            }
+        }
+        assert!(sent.is_some());
     }
 }

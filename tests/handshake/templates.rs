@@ -326,3 +326,27 @@ fn hostile_templates_of_a_leave() {
         }
     }
 }
+
+/// Event IDs of version 3 are in the standard alphabet, those since version 4 in the URL-safe one.
+#[test]
+fn alphabets_of_event_ids() {
+    let federation = Federation::new(RoomVersion::V10, "knock");
+    let [standard, url_safe] = ["+/", "-_"].map(|odd| format!("${}{odd}", "A".repeat(41)));
+    for version in RoomVersion::ALL.into_iter().filter(|version| *version >= RoomVersion::V3) {
+        let (own, other) = if version == RoomVersion::V3 { (&standard, &url_safe) } else { (&url_safe, &standard) };
+        for property in ["auth_events", "prev_events"] {
+            let answer = |named: &str| {
+                let mut answer = json!({ "event": {
+                    "type": "m.room.member", "room_id": federation.room.id, "sender": KAY, "state_key": KAY,
+                    "content": { "membership": "leave" }, "auth_events": [id(1)], "prev_events": [id(2)], "depth": 3,
+                } });
+                answer["event"][property] = json!([named]);
+                answer.to_string()
+            };
+            let found = read(Expected::Leave(&[version]), &federation, &answer(own));
+            assert_eq!(found.map(|event| event.version()), Ok(version));
+            let found = read(Expected::Leave(&[version]), &federation, &answer(other));
+            assert_eq!(found, Err(BadTemplate::EventId(property)), "{version}");
+        }
+    }
+}
