@@ -250,7 +250,7 @@ impl ErrorResponse {
     /// ```
     #[must_use]
     pub const fn uri_too_long() -> Self {
-        Self::with_status(414, Errcode::TooLarge, "The query is too long")
+        Self::with_status(414, Errcode::TooLarge, "The URI is too long")
     }
 
     /// This server cannot answer for a reason of its own: 500 `M_UNKNOWN`.
@@ -398,7 +398,7 @@ mod tests {
                 None,
                 r#"{"errcode":"M_UNRECOGNIZED","error":"No such method here"}"#,
             ),
-            (ErrorResponse::uri_too_long(), 414, None, r#"{"errcode":"M_TOO_LARGE","error":"The query is too long"}"#),
+            (ErrorResponse::uri_too_long(), 414, None, r#"{"errcode":"M_TOO_LARGE","error":"The URI is too long"}"#),
         ] {
             assert_eq!((response.status(), response.retry_after()), (status, retry_after));
             assert_eq!(response.to_string(), body);

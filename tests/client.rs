@@ -286,7 +286,7 @@ fn messages_and_answers() {
             RequestError::QueryTooLong { bytes: 65_537 },
             "query of 65537 bytes, more than 65536",
             414,
-            r#"{"errcode":"M_TOO_LARGE","error":"The query is too long"}"#,
+            r#"{"errcode":"M_TOO_LARGE","error":"The URI is too long"}"#,
         ),
         (
             RequestError::BodyTooLarge { bytes: 524_289 },

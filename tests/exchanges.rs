@@ -47,11 +47,9 @@ const RESIDENT: &str = "hs1.test:18448";
 /// Where the independent reading of what the answers ought to be has another than we: note, theirs, ours.
 ///
 /// An `event_id` in the body is a format error since version 3, which comes before the ID in the path (theirs names this as the
-/// other fair reading; Synapse gives ours). A room ID that is none is told from one that is not known.
-const READ_OTHERWISE: [(&str, &str, &str); 2] = [
-    ("an explicit event_id field", "400 M_INVALID_PARAM (event ID in the path)", "400 M_BAD_JSON (format)"),
-    ("make_knock on a malformed room ID", "404 M_NOT_FOUND (room)", "400 M_INVALID_PARAM (room ID)"),
-];
+/// other fair reading; Synapse gives ours).
+const READ_OTHERWISE: [(&str, &str, &str); 1] =
+    [("an explicit event_id field", "400 M_INVALID_PARAM (event ID in the path)", "400 M_BAD_JSON (format)")];
 
 /// Requests that the library has no answer to: an event before them is unknown. (Synapse asks the other servers for the state.)
 const UNDECIDED: [(&str, &str); 2] =
@@ -375,8 +373,7 @@ fn summary(status: u16, body: &Value) -> String {
 fn check(refusal: &Refusal, kind: &str) -> &'static str {
     match refusal {
         Refusal::NoSuchEndpoint | Refusal::Method => "endpoint",
-        Refusal::RoomId => "room ID",
-        Refusal::UnknownRoom => "room",
+        Refusal::RoomId | Refusal::UnknownRoom => "room",
         Refusal::NotInRoom => "resident left",
         Refusal::ServerDenied => "acl",
         Refusal::UserId => "user ID",

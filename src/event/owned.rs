@@ -159,7 +159,8 @@ mod tests {
         ] {
             for pdu in [Pdu::parse(text).unwrap(), Pdu::parse_stored(text).unwrap()] {
                 let owned = pdu.clone().into_owned();
-                for event in [&owned as &dyn Event, &owned.as_pdu()] {
+                let forms: [&dyn Event; 2] = [&owned, &owned.as_pdu()];
+                for event in forms {
                     assert_eq!(event.event_type(), pdu.event_type());
                     assert_eq!(event.is_type(EventType::Member), pdu.is_type(EventType::Member));
                     assert_eq!((event.state_key(), event.sender()), (pdu.state_key(), pdu.sender()));

@@ -225,8 +225,10 @@ impl Refusal {
             Self::Method => return ErrorResponse::method_not_allowed(),
             Self::UriTooLong => return ErrorResponse::uri_too_long(),
             Self::Encoding => (Errcode::InvalidParam, "The path is not percent-encoded UTF-8"),
-            Self::RoomId => (Errcode::InvalidParam, "Not a room ID"),
-            Self::UnknownRoom | Self::NotInRoom | Self::PartialState => (Errcode::NotFound, "Unknown room"),
+            // What is no room ID is the ID of no room.
+            Self::RoomId | Self::UnknownRoom | Self::NotInRoom | Self::PartialState => {
+                (Errcode::NotFound, "Unknown room")
+            }
             Self::ServerDenied => (Errcode::Forbidden, "The server is not allowed in the room"),
             Self::UserId => (Errcode::InvalidParam, "Not a user ID"),
             Self::UserOfOtherServer => (Errcode::Forbidden, "The user is of another server"),

@@ -97,6 +97,7 @@
 
 mod accepted;
 mod auth_events;
+mod authorized;
 
 use std::borrow::Cow;
 use std::marker::PhantomData;
@@ -104,15 +105,13 @@ use std::marker::PhantomData;
 pub use self::accepted::{Accepted, Repeated};
 use self::auth_events::ByAuthEvents;
 pub use self::auth_events::{AuthEventRef, AuthEvents, UnknownAuthEvents};
+pub use self::authorized::{AuthorizedEvent, HostVerdict};
 use super::path::{self, Path};
-use super::{
-    AuthStage, Decision, HostError, Knock, Leave, Mismatch, PolicyVerdict, Refusal, RequestKind, ResidentRoom,
-    policy_server, reads_of_check, reads_of_policy_server,
-};
-use crate::auth::{AuthEvent, AuthStatus, Evidence, Selection, authorize, check_state_independent};
+use super::{AuthStage, HostError, Knock, Leave, Mismatch, Refusal, RequestKind, ResidentRoom, reads_of_check};
+use crate::auth::{Selection, authorize};
 use crate::event::{Event, EventType, FormattedPdu, Keys, NoVerifier, Pdu, VerifiedPdu, Verify, WholePdu};
 use crate::id::{RoomId, ServerName, UserId};
-use crate::state::{NotLookedUp, Reads, RoomState};
+use crate::state::{Reads, RoomState};
 use crate::wire::HttpRequest;
 
 /// A request with a signed event, authenticated: `PUT /_matrix/federation/v1/send_knock/{roomId}/{eventId}`, or
@@ -394,14 +393,15 @@ impl<'q, K: RequestKind> SignatureChecked<'q, K> {
             true => current.event(EventType::Create, "")?,
             false => None,
         };
-        self.check_by_itself(auth_events, create.as_ref())?;
+        let by_itself = auth_events.check_event(&self.pdu, create.as_ref());
+        by_itself.map_err(Refusal::authorizing(AuthStage::Itself))?;
 
         let by_auth_events = ByAuthEvents::new(auth_events, create.as_ref());
         let authorize_by = |stage, result| Result::map_err(result, Refusal::authorizing(stage));
         authorize_by(AuthStage::AuthEvents, authorize(version, event, &by_auth_events, &NoVerifier).map(drop))?;
         authorize_by(AuthStage::StateBefore, authorize(version, event, before, &NoVerifier).map(drop))?;
         authorize_by(AuthStage::CurrentState, authorize(version, event, current, &NoVerifier).map(drop))?;
-        Ok(AuthorizedEvent { pdu: self.pdu, answer: self.answer })
+        Ok(AuthorizedEvent::of(self.pdu, self.answer))
     }
 
     /// Takes the host's own verdict in place of [`authorize`](Self::authorize), for a host whose pipeline authorizes every
@@ -416,126 +416,6 @@ impl<'q, K: RequestKind> SignatureChecked<'q, K> {
     /// [`Refusal::RejectedByHost`] unless the verdict is `Allowed`.
     pub fn authorize_by_host(self, verdict: HostVerdict) -> Result<AuthorizedEvent<'q, K>, Refusal> {
         verdict.allowed()?;
-        Ok(AuthorizedEvent { pdu: self.pdu, answer: self.answer })
-    }
-
-    /// The state-independent rules.
-    fn check_by_itself<E: Event>(
-        &self,
-        auth_events: &AuthEvents<E>,
-        create: Option<&impl Event>,
-    ) -> Result<(), Refusal> {
-        let types: Vec<Cow<'_, str>> = auth_events.iter().map(|named| named.event.event_type()).collect();
-        let known = auth_events.iter().zip(&types);
-        let known: Vec<AuthEvent<'_>> =
-            known.filter_map(|(named, event_type)| auth_event(&named.event, event_type, named.status)).collect();
-        let signed_by: Vec<&str> = self.pdu.signed().signed_by().collect();
-        let create_type = create.map(Event::event_type);
-        let create_event = create
-            .zip(create_type.as_ref())
-            .and_then(|(create, event_type)| auth_event(create, event_type, AuthStatus::Accepted));
-        let evidence = Evidence { auth_events: &known, create_event, signed_by: &signed_by };
-        check_state_independent(self.pdu.signed().version(), self.pdu.pdu(), &evidence)
-            .map_err(Refusal::authorizing(AuthStage::Itself))?;
-        Ok(())
-    }
-}
-
-fn auth_event<'e>(event: &'e impl Event, event_type: &'e str, status: AuthStatus) -> Option<AuthEvent<'e>> {
-    let (state_key, room_id) = (event.state_key(), event.room_id());
-    Some(AuthEvent { event_id: event.event_id()?, event_type, state_key, room_id, status })
-}
-
-/// What a host's own authorization says of an event, where it stands in place of this crate's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum HostVerdict {
-    /// The event passed checks 4, 5 and 6 on receipt of a PDU.
-    Allowed,
-    /// Check 4 or 5 rejects it: by its auth events, or by the state before it.
-    Rejected(AuthStage),
-    /// Check 6 soft-fails it: by the current state.
-    SoftFailed,
-}
-
-impl HostVerdict {
-    const fn allowed(self) -> Result<(), Refusal> {
-        match self {
-            Self::Allowed => Ok(()),
-            Self::Rejected(stage) => Err(Refusal::RejectedByHost { stage }),
-            Self::SoftFailed => Err(Refusal::RejectedByHost { stage: AuthStage::CurrentState }),
-        }
-    }
-}
-
-/// An event that every rule allows, and the policy server and the host are to decide on.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AuthorizedEvent<'q, K> {
-    pdu: WholePdu<'q>,
-    answer: Answer<K>,
-}
-
-impl<'q, K: RequestKind> AuthorizedEvent<'q, K> {
-    /// Returns the event. It knows its ID.
-    #[must_use]
-    pub const fn event(&self) -> &Pdu<'q> {
-        self.pdu.pdu()
-    }
-
-    /// Returns the entry of the current state that [`policy_server`](Self::policy_server) reads.
-    #[must_use]
-    pub fn reads_of_policy_server(&self) -> Reads {
-        reads_of_policy_server()
-    }
-
-    /// Returns the server that the room names as its policy server, well-formed or not. Whether it counts as one is for the
-    /// host to say: it does if a user of it is joined.
-    ///
-    /// # Errors
-    ///
-    /// [`NotLookedUp`] if a snapshot lacks an entry.
-    pub fn policy_server(&self, current: &(impl RoomState + ?Sized)) -> Result<Option<String>, NotLookedUp> {
-        policy_server(current)
-    }
-
-    /// Returns the entries of the current state that [`accept`](Self::accept) reads.
-    #[must_use]
-    pub fn reads(&self) -> Reads {
-        Selection::of(self.pdu.signed().version(), self.pdu.pdu()).reads()
-    }
-
-    /// Takes the answer of the policy server and the host's decision. The event is authorized by the current state once more:
-    /// the room may have changed while the policy server was asked. A host that holds its room's lock from here until the
-    /// event is stored accepts nothing that the room forbids by then.
-    ///
-    /// # Errors
-    ///
-    /// [`Refusal::Rejected`], [`Refusal::Policy`], the refusal that the host decided on, [`Refusal::Host`].
-    pub fn accept(
-        self,
-        current: &(impl RoomState + ?Sized),
-        policy: PolicyVerdict,
-        decision: Decision,
-    ) -> Result<Accepted<'q, K>, Refusal> {
-        authorize(self.pdu.signed().version(), self.pdu.pdu(), current, &NoVerifier)
-            .map_err(Refusal::by_current_state)?;
-        self.accept_by_host(HostVerdict::Allowed, policy, decision)
-    }
-
-    /// As [`accept`](Self::accept), with the host's own verdict by the current state in place of this crate's: see
-    /// [`authorize_by_host`](SignatureChecked::authorize_by_host).
-    ///
-    /// # Errors
-    ///
-    /// [`Refusal::RejectedByHost`], [`Refusal::Policy`], the refusal that the host decided on.
-    pub fn accept_by_host(
-        self,
-        verdict: HostVerdict,
-        policy: PolicyVerdict,
-        decision: Decision,
-    ) -> Result<Accepted<'q, K>, Refusal> {
-        verdict.allowed()?;
-        policy.admitted()?;
-        decision.admitted()?;
-        Ok(Accepted::of(self.pdu, self.answer))
+        Ok(AuthorizedEvent::of(self.pdu, self.answer))
     }
 }

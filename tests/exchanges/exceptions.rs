@@ -46,9 +46,6 @@ exceptions! {
         "not a user ID": Refusal::UserId,
         "a user ID without a server": Refusal::UserId,
     }
-    make_knock, "404 M_NOT_FOUND" => "400 M_INVALID_PARAM", 3: "a parameter that is no room ID is told from an unknown room" {
-        "make_knock on a malformed room ID": Refusal::RoomId,
-    }
     make_knock, "200" => "404 M_NOT_FOUND", 6: "a server that has left the room knows its old state only: no template" {
         "make_knock after hs1 left the room": Refusal::NotInRoom,
         "(kay knocks via hs1 after hs1 left the room)": Refusal::NotInRoom,

@@ -112,11 +112,11 @@ impl Endpoint {
         let expected = match refusal {
             Refusal::NoSuchEndpoint => (404, r#"{"errcode":"M_UNRECOGNIZED","error":"No such endpoint"}"#),
             Refusal::Method => (405, r#"{"errcode":"M_UNRECOGNIZED","error":"No such method here"}"#),
-            Refusal::UriTooLong => (414, r#"{"errcode":"M_TOO_LARGE","error":"The query is too long"}"#),
+            Refusal::UriTooLong => (414, r#"{"errcode":"M_TOO_LARGE","error":"The URI is too long"}"#),
             Refusal::Encoding => {
                 (400, r#"{"errcode":"M_INVALID_PARAM","error":"The path is not percent-encoded UTF-8"}"#)
             }
-            Refusal::RoomId => (400, r#"{"errcode":"M_INVALID_PARAM","error":"Not a room ID"}"#),
+            Refusal::RoomId => (404, r#"{"errcode":"M_NOT_FOUND","error":"Unknown room"}"#),
             Refusal::NotUtf8 => (400, r#"{"errcode":"M_BAD_JSON","error":"The body is not JSON"}"#),
             _ => panic!("{refusal:?}"),
         };

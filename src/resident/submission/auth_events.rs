@@ -1,6 +1,8 @@
 //! The events that an event names as those that allow it.
 
-use crate::auth::AuthStatus;
+use std::borrow::Cow;
+
+use crate::auth::{AuthEvent, AuthStatus, AuthorizeError, Evidence, check_state_independent};
 use crate::event::{Event, EventType, WholePdu};
 use crate::state::{NotLookedUp, RoomState};
 
@@ -66,6 +68,21 @@ impl<E: Event> AuthEvents<E> {
     pub(super) fn iter(&self) -> impl Iterator<Item = &AuthEventRef<E>> {
         self.named.iter().filter_map(|position| self.found.get(*position))
     }
+
+    /// Checks the rules about an event and the events that it names. `create` is the create event of the room since v12.
+    pub(super) fn check_event(&self, event: &WholePdu<'_>, create: Option<&impl Event>) -> Result<(), AuthorizeError> {
+        let types: Vec<Cow<'_, str>> = self.iter().map(|named| named.event.event_type()).collect();
+        let known = self.iter().zip(&types);
+        let known: Vec<AuthEvent<'_>> =
+            known.filter_map(|(named, event_type)| auth_event(&named.event, event_type, named.status)).collect();
+        let signed_by: Vec<&str> = event.signed().signed_by().collect();
+        let create_type = create.map(Event::event_type);
+        let create_event = create
+            .zip(create_type.as_ref())
+            .and_then(|(create, event_type)| auth_event(create, event_type, AuthStatus::Accepted));
+        let evidence = Evidence { auth_events: &known, create_event, signed_by: &signed_by };
+        check_state_independent(event.signed().version(), event.pdu(), &evidence).map(drop)
+    }
 }
 
 /// The state that auth events make; since v12 with the create event, which the room ID names.
@@ -88,4 +105,9 @@ impl RoomState for ByAuthEvents<'_> {
         let found = self.0.iter().find(|event| event.state_key() == Some(state_key) && event.is_type(event_type));
         Ok(found.copied())
     }
+}
+
+fn auth_event<'e>(event: &'e impl Event, event_type: &'e str, status: AuthStatus) -> Option<AuthEvent<'e>> {
+    let (state_key, room_id) = (event.state_key(), event.room_id());
+    Some(AuthEvent { event_id: event.event_id()?, event_type, state_key, room_id, status })
 }
