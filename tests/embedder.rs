@@ -252,9 +252,9 @@ fn an_answer_of_every_error() {
 /// Errors, and what the wire may add to, can grow without breaking a host that matches on them.
 #[test]
 fn what_may_grow_is_non_exhaustive() {
-    let on_the_wire =
-        ["Errcode", "Endpoint", "EventType", "JsonErrorKind", "MemberEventKey", "Reply", "Want", "Decision"];
+    let on_the_wire = ["Errcode", "Endpoint", "EventType", "JsonErrorKind", "MemberEventKey", "Reply", "Decision"];
     // Where there is nothing to add: the stages at which an event is authorized.
+    // (`Want` is closed too: a host that does not know what a machine wants cannot go on.)
     let closed = ["AuthStage"];
     let mut seen = BTreeSet::new();
     let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];

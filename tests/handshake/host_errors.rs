@@ -335,7 +335,7 @@ fn all_the_others() {
         (Refusal::Method, 405),
         (Refusal::UriTooLong, 414),
         (Refusal::Encoding, of_client),
-        (Refusal::RoomId, of_client),
+        (Refusal::RoomId, gone),
         (Refusal::UnknownRoom, gone),
         (Refusal::NotInRoom, gone),
         (Refusal::PartialState, gone),
