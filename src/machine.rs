@@ -9,14 +9,14 @@
 //! A host writes the loop once:
 //!
 //! ```
-//! use matrix_knock::Ed25519;
-//! use matrix_knock::event::{Keys, Sign};
+//! use matrix_knock::event::{Keys, Sign, Verify};
 //! use matrix_knock::machine::{Machine, Reply, Request, Want};
 //! use matrix_knock::wire::HttpResponse;
 //!
 //! async fn drive<M: Machine>(
 //!     machine: &mut M,
 //!     signer: &impl Sign,
+//!     verifier: &impl Verify,
 //!     send: impl AsyncFn(Request) -> Option<(u16, String)>,
 //!     find: impl AsyncFn(String, String) -> Box<dyn Keys>,
 //!     now: impl Fn() -> u64,
@@ -43,7 +43,7 @@
 //!                         found.push(find(server.to_string(), key_id).await);
 //!                     }
 //!                 }
-//!                 machine.keys(ticket, found.as_slice(), &Ed25519, now()).map(drop)
+//!                 machine.keys(ticket, found.as_slice(), verifier, now()).map(drop)
 //!             }
 //!             Want::Ended => Ok(()),
 //!         };
