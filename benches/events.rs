@@ -44,7 +44,7 @@ fn ids(criterion: &mut Criterion) {
 }
 
 fn events(criterion: &mut Criterion) {
-    let key = Ed25519Key::from_seed("ed25519:1", &[7; 32]);
+    let key = Ed25519Key::from_seed("ed25519:1", &[7; 32]).unwrap();
     let server = ServerName::parse("hs2.test:28448").unwrap();
     let public_key = key.public_key();
     let keys = KeysFn(|_: &str, key_id: &str| {

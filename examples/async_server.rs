@@ -16,7 +16,8 @@ use matrix_knock::event::{
     Ed25519Key, Event, EventType, KeyValidity, Keys, KeysFn, Membership, OwnedPdu, Pdu, Sign, VerifyKey, sign_event,
 };
 use matrix_knock::id::{EventId, OwnedRoomId, OwnedServerName, RoomId, ServerName, UserId};
-use matrix_knock::knocking::{Details, Failed, Intent, Knocking, OwnMembership, PendingKnock, Start};
+use matrix_knock::knocking::room_state::ShowUnverified;
+use matrix_knock::knocking::{Details, Failed, Failure, Intent, Knocking, OwnMembership, PendingKnock, Start};
 use matrix_knock::machine::{Machine, Reply, Request, Want};
 use matrix_knock::resident::submission::{AuthEventRef, SendKnock};
 use matrix_knock::resident::{Decision, MakeKnock, PolicyVerdict, Refusal, Residence, ResidentRoom};
@@ -124,13 +125,13 @@ impl Store {
     }
 
     /// Appends an event, unless the room has changed since it had this length.
-    async fn append(&self, room: &Room, length: usize, event: &Pdu<'_>) -> Result<bool, StoreError> {
+    async fn append(&self, room: &Room, length: usize, event: OwnedPdu) -> Result<bool, StoreError> {
         self.connection().await?;
         let mut rooms = self.rooms();
         let room = rooms.get_mut(room.id.as_str()).ok_or(StoreError)?;
         let unchanged = room.events.len() == length;
         if unchanged {
-            room.events.push(event.clone().into_owned());
+            room.events.push(event);
         }
         Ok(unchanged)
     }
@@ -209,7 +210,8 @@ impl Host {
             let (current, length) = self.store.current(&room, &authorized.reads()).await?;
             let accepted = authorized.clone().accept(&current, policy, Decision::Admit)?;
             // The store takes the event only if the room is as it was read.
-            if self.store.append(&room, length, accepted.event()).await? {
+            let event = accepted.to_stored().map_err(|_| StoreError)?;
+            if self.store.append(&room, length, event).await? {
                 break accepted;
             }
         };
@@ -243,9 +245,9 @@ impl Host {
     pub(crate) async fn knock(&self, intent: &Intent<'_>, network: &Network) -> Result<PendingKnock, Failed> {
         let mut knocking = match Knocking::start(intent) {
             Start::Remote(knocking) => knocking,
-            Start::Failed(failure) => return Err(Failed { failure, perhaps: None }),
+            Start::Failed(failure) => return Err(failure.into()),
             // The intent of this example says that the server is not in the room.
-            Start::Local => return Err(Failed { failure: matrix_knock::knocking::Failure::NoServers, perhaps: None }),
+            Start::Local => return Err(Failure::NoServers.into()),
         };
         self.drive(&mut *knocking, network).await
     }
@@ -336,10 +338,10 @@ pub(crate) fn host(name: &str, known: &[&str]) -> Result<Host, Box<dyn std::erro
     let key = |name: &str| Ed25519Key::from_seed("ed25519:1", &[u8::try_from(name.len()).unwrap_or(0); 32]);
     let mut known_keys = BTreeMap::new();
     for name in known {
-        let public_key = key(name).public_key();
+        let public_key = key(name)?.public_key();
         known_keys.insert(name.parse()?, VerifyKey { public_key, validity: KeyValidity::Until(NOW) });
     }
-    Ok(Host { name: name.parse()?, key: key(name), store: Store::default(), known_keys })
+    Ok(Host { name: name.parse()?, key: key(name)?, store: Store::default(), known_keys })
 }
 
 /// Appends a signed event to a room, whatever the rules say.
@@ -397,8 +399,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("Kay knocks:");
     let knock = block_on(home.knock(&intent, &network))?;
     println!("  pending: {}", knock.event_id());
-    for event in knock.knock_state() {
-        println!("  shown: {event}");
+    for shown in knock.knock_state(ShowUnverified::BeforeV12) {
+        println!("  shown: {}", shown.event);
     }
 
     println!("Her server sends the same event again:");

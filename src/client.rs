@@ -48,5 +48,7 @@ mod request;
 mod response;
 
 pub use error::RequestError;
-pub use request::{KnockRequest, MAX_BODY_BYTES, MAX_QUERY_BYTES, MAX_REASON_BYTES, MAX_VIA};
+pub use request::{
+    KnockRequest, MAX_BODY_BYTES, MAX_QUERY_BYTES, MAX_REASON_BYTES, MAX_VIA, PassedOver, WhyPassedOver,
+};
 pub use response::{KnockError, KnockErrorKind, KnockRefusal, KnockResponse};

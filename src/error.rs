@@ -5,27 +5,29 @@
 mod body;
 
 use std::borrow::Cow;
+use std::convert::Infallible;
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize, Serializer};
 
-use crate::json::{JsonErrorKind, JsonText, push_string};
+use crate::json::{CanonicalDialect, JsonError, JsonErrorKind, JsonText, canonical, push_string};
 
 pub(crate) use body::ErrorBody;
 
-/// The `errcode` of an error.
+/// The `errcode` of an error. The set is open: a code that this crate has no variant for stays what it is.
 ///
 /// # Examples
 ///
 /// ```
 /// use matrix_knock::error::Errcode;
 ///
-/// assert_eq!("M_NOT_JSON".parse(), Ok(Errcode::NotJson));
+/// assert_eq!(Errcode::from("M_NOT_JSON"), Errcode::NotJson);
 /// assert_eq!((Errcode::NotJson.as_str(), Errcode::NotJson.status()), ("M_NOT_JSON", 400));
+/// assert_eq!(Errcode::from("M_CONSENT_NOT_GIVEN").as_str(), "M_CONSENT_NOT_GIVEN");
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(into = "&'static str", try_from = "String")]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "String", from = "String")]
 #[non_exhaustive]
 pub enum Errcode {
     /// `M_BAD_JSON`: JSON, but not what is asked for here.
@@ -56,15 +58,16 @@ pub enum Errcode {
     Unrecognized,
     /// `M_USER_SUSPENDED`: the user may only read for the time being.
     UserSuspended,
+    /// Any other code. Made by `from` only, so that a code has one form.
+    Other(OtherErrcode),
 }
 
-/// A text that is none of the codes in here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
-#[error("unknown error code")]
-pub struct UnknownErrcode;
+/// A code that [`Errcode`] has no variant for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OtherErrcode(Box<str>);
 
 impl Errcode {
-    /// All of them, in the order of the alphabet.
+    /// Those that have a variant, in the order of the alphabet.
     pub const ALL: [Self; 14] = [
         Self::BadJson,
         Self::Forbidden,
@@ -84,7 +87,7 @@ impl Errcode {
 
     /// The code as it is written: `M_FORBIDDEN`.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
+    pub fn as_str(&self) -> &str {
         match self {
             Self::BadJson => "M_BAD_JSON",
             Self::Forbidden => "M_FORBIDDEN",
@@ -100,16 +103,20 @@ impl Errcode {
             Self::Unknown => "M_UNKNOWN",
             Self::Unrecognized => "M_UNRECOGNIZED",
             Self::UserSuspended => "M_USER_SUSPENDED",
+            Self::Other(OtherErrcode(code)) => code,
         }
     }
 
-    /// The HTTP status that goes with the code where nothing else is said.
+    /// The HTTP status that goes with the code where nothing else is said; 400 for a code without a variant.
     #[must_use]
-    pub const fn status(self) -> u16 {
+    pub const fn status(&self) -> u16 {
         match self {
-            Self::BadJson | Self::IncompatibleRoomVersion | Self::InvalidParam | Self::MissingParam | Self::NotJson => {
-                400
-            }
+            Self::BadJson
+            | Self::IncompatibleRoomVersion
+            | Self::InvalidParam
+            | Self::MissingParam
+            | Self::NotJson
+            | Self::Other(_) => 400,
             Self::Unauthorized => 401,
             Self::Forbidden | Self::GuestAccessForbidden | Self::UserSuspended => 403,
             Self::NotFound | Self::Unrecognized => 404,
@@ -130,7 +137,7 @@ impl Errcode {
             | JsonErrorKind::InvalidEscape => (Self::NotJson, "The body is not JSON"),
             // These are in the grammar of JSON, as far as they were read.
             JsonErrorKind::TooDeep
-            | JsonErrorKind::ContainerTooDeep
+            | JsonErrorKind::DeeperThan { .. }
             | JsonErrorKind::LoneSurrogate
             | JsonErrorKind::DuplicateKey
             | JsonErrorKind::NumberNotAllowed => (Self::BadJson, "The body cannot be read"),
@@ -144,17 +151,30 @@ impl fmt::Display for Errcode {
     }
 }
 
-impl FromStr for Errcode {
-    type Err = UnknownErrcode;
-
-    fn from_str(text: &str) -> Result<Self, UnknownErrcode> {
-        Self::ALL.into_iter().find(|errcode| errcode.as_str() == text).ok_or(UnknownErrcode)
+impl From<&str> for Errcode {
+    fn from(code: &str) -> Self {
+        let known = Self::ALL.into_iter().find(|errcode| errcode.as_str() == code);
+        known.unwrap_or_else(|| Self::Other(OtherErrcode(code.into())))
     }
 }
 
-impl From<Errcode> for &'static str {
+impl From<String> for Errcode {
+    fn from(code: String) -> Self {
+        Self::from(code.as_str())
+    }
+}
+
+impl FromStr for Errcode {
+    type Err = Infallible;
+
+    fn from_str(code: &str) -> Result<Self, Infallible> {
+        Ok(Self::from(code))
+    }
+}
+
+impl From<Errcode> for String {
     fn from(errcode: Errcode) -> Self {
-        errcode.as_str()
+        errcode.as_str().to_owned()
     }
 }
 
@@ -176,22 +196,6 @@ impl PartialEq<&str> for Errcode {
     }
 }
 
-impl TryFrom<&str> for Errcode {
-    type Error = UnknownErrcode;
-
-    fn try_from(text: &str) -> Result<Self, UnknownErrcode> {
-        text.parse()
-    }
-}
-
-impl TryFrom<String> for Errcode {
-    type Error = UnknownErrcode;
-
-    fn try_from(text: String) -> Result<Self, UnknownErrcode> {
-        text.parse()
-    }
-}
-
 /// An answer that says what is wrong. `Display` writes its body as canonical JSON; with serde it is that object.
 ///
 /// # Examples
@@ -207,20 +211,77 @@ impl TryFrom<String> for Errcode {
 pub struct ErrorResponse {
     status: u16,
     errcode: Errcode,
-    error: &'static str,
+    error: Cow<'static, str>,
     room_version: Option<Cow<'static, str>>,
     retry_after_ms: Option<u64>,
+    /// An object of other properties, as canonical JSON.
+    extra: Option<Box<str>>,
 }
 
+/// Properties that cannot be added to an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ExtraError {
+    /// They are not JSON, or nested too deep.
+    #[error(transparent)]
+    Json(#[from] JsonError),
+    /// They are no object.
+    #[error("not an object")]
+    NotAnObject,
+    /// They have more than [`MAX_EXTRA_BYTES`].
+    #[error("properties of {bytes} bytes, more than {MAX_EXTRA_BYTES}")]
+    TooLarge {
+        /// How many bytes they have as canonical JSON.
+        bytes: usize,
+    },
+}
+
+/// The most bytes that other properties of an error have.
+pub const MAX_EXTRA_BYTES: usize = 4096;
+
 impl ErrorResponse {
-    /// An error with a text for people, and the status that goes with the code.
+    /// Creates an error with a text for people, and the status that goes with the code.
     #[must_use]
-    pub const fn new(errcode: Errcode, error: &'static str) -> Self {
+    pub fn new(errcode: Errcode, error: impl Into<Cow<'static, str>>) -> Self {
         Self::with_status(errcode.status(), errcode, error)
     }
 
-    const fn with_status(status: u16, errcode: Errcode, error: &'static str) -> Self {
-        Self { status, errcode, error, room_version: None, retry_after_ms: None }
+    /// Creates an error with this HTTP status.
+    #[must_use]
+    pub fn with_status(status: u16, errcode: Errcode, error: impl Into<Cow<'static, str>>) -> Self {
+        Self { status, errcode, error: error.into(), room_version: None, retry_after_ms: None, extra: None }
+    }
+
+    /// Replaces the text for people.
+    #[must_use]
+    pub fn with_error(self, error: impl Into<Cow<'static, str>>) -> Self {
+        Self { error: error.into(), ..self }
+    }
+
+    pub(crate) fn with_retry_after_ms(self, retry_after_ms: Option<u64>) -> Self {
+        Self { retry_after_ms, ..self }
+    }
+
+    /// Adds other properties to the body: a JSON object. Of these, `errcode`, `error`, `room_version` and `retry_after_ms` are
+    /// left out.
+    ///
+    /// # Errors
+    ///
+    /// [`ExtraError`] if it is not such an object.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use matrix_knock::error::{Errcode, ErrorResponse};
+    ///
+    /// let response = ErrorResponse::new(Errcode::UserSuspended, "Ask us").with_extra(r#"{"contact": "@help:a.example"}"#)?;
+    /// let body = r#"{"contact":"@help:a.example","errcode":"M_USER_SUSPENDED","error":"Ask us"}"#;
+    /// assert_eq!(response.to_string(), body);
+    /// # Ok::<(), matrix_knock::error::ExtraError>(())
+    /// ```
+    pub fn with_extra(self, properties: &str) -> Result<Self, ExtraError> {
+        let extra = body::extra_of(properties)?;
+        Ok(Self { extra, ..self })
     }
 
     /// There is such an endpoint, but not with this method: 405 instead of the usual 404 of [`Errcode::Unrecognized`].
@@ -231,10 +292,10 @@ impl ErrorResponse {
     /// use matrix_knock::error::{Errcode, ErrorResponse};
     ///
     /// let response = ErrorResponse::method_not_allowed();
-    /// assert_eq!((response.status(), response.errcode()), (405, Errcode::Unrecognized));
+    /// assert_eq!((response.status(), response.errcode()), (405, &Errcode::Unrecognized));
     /// ```
     #[must_use]
-    pub const fn method_not_allowed() -> Self {
+    pub fn method_not_allowed() -> Self {
         Self::with_status(405, Errcode::Unrecognized, "No such method here")
     }
 
@@ -246,10 +307,10 @@ impl ErrorResponse {
     /// use matrix_knock::error::{Errcode, ErrorResponse};
     ///
     /// let response = ErrorResponse::uri_too_long();
-    /// assert_eq!((response.status(), response.errcode()), (414, Errcode::TooLarge));
+    /// assert_eq!((response.status(), response.errcode()), (414, &Errcode::TooLarge));
     /// ```
     #[must_use]
-    pub const fn uri_too_long() -> Self {
+    pub fn uri_too_long() -> Self {
         Self::with_status(414, Errcode::TooLarge, "The URI is too long")
     }
 
@@ -261,10 +322,10 @@ impl ErrorResponse {
     /// use matrix_knock::error::{Errcode, ErrorResponse};
     ///
     /// let response = ErrorResponse::internal("Internal server error");
-    /// assert_eq!((response.status(), response.errcode()), (500, Errcode::Unknown));
+    /// assert_eq!((response.status(), response.errcode()), (500, &Errcode::Unknown));
     /// ```
     #[must_use]
-    pub const fn internal(error: &'static str) -> Self {
+    pub fn internal(error: impl Into<Cow<'static, str>>) -> Self {
         Self::with_status(500, Errcode::Unknown, error)
     }
 
@@ -283,8 +344,14 @@ impl ErrorResponse {
 
     /// Returns the text for people.
     #[must_use]
-    pub const fn error(&self) -> &'static str {
-        self.error
+    pub fn error(&self) -> &str {
+        &self.error
+    }
+
+    /// Returns the other properties, a JSON object, if there are any.
+    #[must_use]
+    pub fn extra(&self) -> Option<&str> {
+        self.extra.as_deref()
     }
 
     /// Returns the `room_version` of an `M_INCOMPATIBLE_ROOM_VERSION`.
@@ -307,8 +374,8 @@ impl ErrorResponse {
 
     /// The code.
     #[must_use]
-    pub const fn errcode(&self) -> Errcode {
-        self.errcode
+    pub const fn errcode(&self) -> &Errcode {
+        &self.errcode
     }
 
     /// The value of the `Retry-After` header, in whole seconds, rounded up.
@@ -320,8 +387,10 @@ impl ErrorResponse {
 
 impl fmt::Display for ErrorResponse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut out = format!(r#"{{"errcode":"{}","error":"#, self.errcode);
-        push_string(&mut out, self.error);
+        let mut out = String::from(r#"{"errcode":"#);
+        push_string(&mut out, self.errcode.as_str());
+        out.push_str(r#","error":"#);
+        push_string(&mut out, &self.error);
         if let Some(milliseconds) = self.retry_after_ms {
             out.push_str(&format!(r#","retry_after_ms":{milliseconds}"#));
         }
@@ -330,7 +399,10 @@ impl fmt::Display for ErrorResponse {
             push_string(&mut out, version);
         }
         out.push('}');
-        f.write_str(&out)
+        let Some(extra) = &self.extra else { return f.write_str(&out) };
+        let both = format!("{},{}", out.trim_end_matches('}'), extra.trim_start_matches('{'));
+        // Neither has a key of the other.
+        f.write_str(&canonical(&both, CanonicalDialect::Lenient).unwrap_or(out))
     }
 }
 
@@ -398,11 +470,37 @@ mod tests {
                 None,
                 r#"{"errcode":"M_UNRECOGNIZED","error":"No such method here"}"#,
             ),
+            (
+                ErrorResponse::with_status(451, Errcode::from("ORG.\"X"), "no")
+                    .with_extra(r#"{"a":[1],"error":"x","z":{}}"#)
+                    .unwrap(),
+                451,
+                None,
+                r#"{"a":[1],"errcode":"ORG.\"X","error":"no","z":{}}"#,
+            ),
+            (
+                ErrorResponse::new(Errcode::NotFound, "x").with_extra("{}").unwrap(),
+                404,
+                None,
+                r#"{"errcode":"M_NOT_FOUND","error":"x"}"#,
+            ),
             (ErrorResponse::uri_too_long(), 414, None, r#"{"errcode":"M_TOO_LARGE","error":"The URI is too long"}"#),
         ] {
             assert_eq!((response.status(), response.retry_after()), (status, retry_after));
             assert_eq!(response.to_string(), body);
         }
+    }
+
+    #[test]
+    fn properties_that_cannot_be_added() {
+        let refused = |text: &str| ErrorResponse::new(Errcode::NotFound, "").with_extra(text).unwrap_err().to_string();
+        assert_eq!(refused("[]"), "not an object");
+        assert_eq!(refused("{"), "unexpected end of JSON at byte 1");
+        assert_eq!(refused(&format!(r#"{{"a":"{}"}}"#, "x".repeat(4089))), "properties of 4097 bytes, more than 4096");
+        assert_eq!(
+            refused(&format!(r#"{{"a":{}{}}}"#, "[".repeat(20), "]".repeat(20))),
+            "JSON nested deeper than 16 levels at byte 21"
+        );
     }
 
     #[test]
@@ -423,10 +521,11 @@ mod tests {
             (Errcode::Unrecognized, "M_UNRECOGNIZED", 404),
             (Errcode::UserSuspended, "M_USER_SUSPENDED", 403),
         ];
-        assert_eq!(codes.map(|(errcode, ..)| errcode), Errcode::ALL);
-        assert_eq!("M_Forbidden".parse::<Errcode>(), Err(UnknownErrcode));
+        assert_eq!(codes.clone().map(|(errcode, ..)| errcode), Errcode::ALL);
+        let other = Errcode::from("M_Forbidden");
+        assert_eq!((other.as_str(), other.status(), other == Errcode::Forbidden), ("M_Forbidden", 400, false));
         for (errcode, code, status) in codes {
-            assert_eq!((errcode.as_str(), errcode.status(), code.parse()), (code, status, Ok(errcode)));
+            assert_eq!((errcode.as_str(), errcode.status(), code.parse()), (code, status, Ok(errcode.clone())));
             assert_eq!(ErrorResponse::new(errcode, "").errcode().to_string(), code);
         }
     }

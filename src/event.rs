@@ -20,14 +20,20 @@ use std::sync::Arc;
 
 pub use content::{Malformed, MemberFacts, Membership, UnknownMembership};
 pub use event_type::{EventType, OtherEventType};
-pub use format::{FormatError, FormattedPdu, MAX_AUTH_EVENTS, MAX_EVENT_BYTES, MAX_PREV_EVENTS};
-pub use hash::{Sha256Hash, content_hash, event_id, reference_hash, room_id_of_create, without_event_id};
+pub use format::{
+    FormatError, FormattedPdu, MAX_AUTH_EVENTS, MAX_EVENT_BYTES, MAX_PREV_EVENTS, MAX_SUBMITTED_BYTES,
+    MAX_SUBMITTED_DEPTH,
+};
+pub use hash::{
+    Sha256Hash, content_hash, event_id, event_id_of_stored, reference_hash, room_id_of_create, without_event_id,
+};
 pub use key_document::KeyDocument;
 pub use keys::{KeyValidity, Keys, KeysFn, MAX_KEY_DOCUMENT_BYTES, ServerKeys, ServerKeysError, VerifyKey};
 pub use owned::OwnedPdu;
-pub use pdu::{MAX_EVENT_TEXT_BYTES, Pdu, PduError};
+pub use pdu::{MAX_EVENT_TEXT_BYTES, MAX_TRANSACTION_PDUS, Pdu, PduError, transaction_pdus};
+pub(crate) use pdu::{signed_len, without_unsigned};
 pub use redaction::redact;
-pub(crate) use sign::{Draft, is_key_id};
+pub(crate) use sign::Draft;
 pub use sign::{SignError, SignedEvent, sign_event};
 #[cfg(feature = "ed25519")]
 pub use signature::{Ed25519, Ed25519Key};

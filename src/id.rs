@@ -20,7 +20,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, de};
 
-use grammar::{check_event_id, check_room_alias, check_room_id, check_server_name, check_user_id};
+use grammar::{check_event_id, check_key_id, check_room_alias, check_room_id, check_server_name, check_user_id};
 
 pub(crate) use grammar::{domain, is_dotted_quad};
 pub use room::{OwnedRoomIdOrAlias, RoomIdOrAlias};
@@ -47,6 +47,9 @@ pub enum IdError {
     /// What stands behind the `:` is no server name.
     #[error("has a malformed server name")]
     ServerName,
+    /// It is not `ed25519:` and a version that can be written in an `Authorization` header.
+    #[error("is not the ID of an ed25519 key")]
+    KeyId,
     /// The part that belongs to the identifier alone is empty or has a character that it must not have.
     #[error("has a malformed local part")]
     LocalPart,
@@ -292,6 +295,17 @@ id! {
     ///
     /// <https://spec.matrix.org/v1.19/appendices/#room-aliases>
     RoomAlias, OwnedRoomAlias, check_room_alias
+}
+
+id! {
+    /// The ID of a signing key: `ed25519:` and a version.
+    ///
+    /// The specification has letters, digits and `_` in a version. There are servers with others in it (`+`, `-`), whose
+    /// signatures everybody takes, so any visible ASCII character is allowed here but `"`, `,` and `\\`, which would end
+    /// the parameter `key` of an `Authorization` header.
+    ///
+    /// <https://spec.matrix.org/v1.19/appendices/#signing-details>
+    KeyId, OwnedKeyId, check_key_id
 }
 
 macro_rules! checked {

@@ -17,7 +17,7 @@ mod value;
 
 pub(crate) use canonical::{Canonical, canonical_container, canonical_part, canonicalize, push_string, push_strings};
 pub use canonical::{CanonicalDialect, canonical};
-pub(crate) use field::{Field, read_object, read_object_field};
+pub(crate) use field::{Field, read_array_unread, read_field, read_object, read_object_field, read_object_unread};
 pub(crate) use filter::{Everything, Filter, Member, Without};
 pub(crate) use reader::{Kind, Number, Reader};
 pub(crate) use string::Str;
@@ -56,6 +56,24 @@ impl JsonError {
     }
 }
 
+impl JsonErrorKind {
+    /// Whether the text is in the grammar of JSON, as far as it was read, and only has a value that this crate does not take.
+    const fn is_about_a_value(self) -> bool {
+        match self {
+            Self::TooDeep
+            | Self::DeeperThan { .. }
+            | Self::LoneSurrogate
+            | Self::DuplicateKey
+            | Self::NumberNotAllowed => true,
+            Self::UnexpectedEnd
+            | Self::UnexpectedCharacter
+            | Self::TrailingCharacters
+            | Self::ControlCharacter
+            | Self::InvalidEscape => false,
+        }
+    }
+}
+
 /// The kinds of [`JsonError`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
@@ -72,9 +90,12 @@ pub enum JsonErrorKind {
     /// Objects and arrays nested deeper than [`MAX_DEPTH`].
     #[error("JSON nested deeper than {MAX_DEPTH} levels")]
     TooDeep,
-    /// Objects and arrays nested deeper than [`MAX_CONTAINER_DEPTH`], in what has events in it.
-    #[error("JSON nested deeper than {MAX_CONTAINER_DEPTH} levels")]
-    ContainerTooDeep,
+    /// Objects and arrays nested deeper than another bound: [`MAX_CONTAINER_DEPTH`] in what has events in it, less in an error.
+    #[error("JSON nested deeper than {levels} levels")]
+    DeeperThan {
+        /// The bound.
+        levels: u32,
+    },
     /// A control character (below U+0020) within a string that is not escaped.
     #[error("unescaped control character in a string")]
     ControlCharacter,

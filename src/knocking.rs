@@ -30,13 +30,13 @@ use serde::{Deserialize, Serialize};
 pub use self::exchange::MAX_SERVERS;
 use self::exchange::{Ended, Exchange, Purpose, Sent, Wants};
 pub use self::failure::Failure;
+use self::pending::Shown;
 pub use self::pending::{Failed, NotAKnock, PendingKnock};
 use self::room_state::{ReceivedRoomState, VerifiedRoomState};
 use crate::event::{Keys, Membership, SignedEvent, Verify};
-use crate::id::{OwnedServerName, RoomId, ServerName, UserId};
+use crate::id::{KeyId, OwnedServerName, RoomId, ServerName, UserId};
 use crate::machine::{Machine, NotTaken, Reply, Ticket, Want};
 use crate::room_version::RoomVersion;
-use crate::stripped_state::StrippedEvent;
 pub use crate::template::Details;
 
 /// What this server knows of the user's own membership before the knock.
@@ -91,7 +91,7 @@ pub struct Knocking {
 #[serde(rename_all = "snake_case")]
 enum Arriving {
     Unverified(ReceivedRoomState),
-    Verified(#[serde(with = "stored::texts")] Vec<StrippedEvent>),
+    Verified(Shown),
 }
 
 impl Knocking {
@@ -115,7 +115,7 @@ impl Knocking {
         let purpose = Purpose::Knock(versions);
         let exchange = Exchange::new(purpose, intent.room_id, intent.user_id, servers, intent.details.clone());
         match exchange.wants() {
-            Wants::Nothing(Ended::Failed { failure, .. }) => Start::Failed(failure.clone()),
+            Wants::Nothing(Ended::Failed { told, .. }) => Start::Failed(told.failure.clone()),
             _ => Start::Remote(Box::new(Self { exchange, arrival: None })),
         }
     }
@@ -131,7 +131,7 @@ impl Knocking {
     fn pending(&self, server: ServerName<'_>, sent: &Sent) -> PendingKnock {
         let shown = match &self.arrival {
             Some(Arriving::Verified(shown)) => shown.clone(),
-            Some(Arriving::Unverified(_)) | None => Vec::new(),
+            Some(Arriving::Unverified(_)) | None => Shown::default(),
         };
         PendingKnock::of_exchange(&self.exchange, server, sent, shown)
     }
@@ -166,7 +166,7 @@ impl Machine for Knocking {
         Ok(())
     }
 
-    fn signature(&mut self, ticket: Ticket, key_id: &str, signature: &[u8; 64]) -> Result<(), NotTaken> {
+    fn signature(&mut self, ticket: Ticket, key_id: KeyId<'_>, signature: &[u8; 64]) -> Result<(), NotTaken> {
         self.exchange.signature(ticket, key_id, signature)
     }
 
@@ -186,7 +186,8 @@ impl Machine for Knocking {
             return Err(NotTaken::NotAsked);
         }
         let verified = state.verify(sent.version, self.exchange.room_id(), keys, verifier, now);
-        self.arrival = Some(Arriving::Verified(verified.shown().to_vec()));
+        let (shown, unverified) = (verified.shown().to_vec(), verified.unverified().to_vec());
+        self.arrival = Some(Arriving::Verified(Shown { verified: shown, unverified }));
         Ok(verified)
     }
 
@@ -195,9 +196,9 @@ impl Machine for Knocking {
             (Wants::Nothing(Ended::Accepted { server, sent }), Some(Arriving::Verified(_))) => {
                 Some(Ok(self.pending(server, sent)))
             }
-            (Wants::Nothing(Ended::Failed { failure, perhaps }), _) => {
+            (Wants::Nothing(Ended::Failed { told, perhaps }), _) => {
                 let perhaps = perhaps.map(|(server, sent)| self.pending(server, sent));
-                Some(Err(Failed { failure: failure.clone(), perhaps }))
+                Some(Err(Failed::new(told, perhaps)))
             }
             _ => None,
         }
@@ -289,7 +290,7 @@ impl Machine for Retracting {
         self.exchange.reply(ticket, reply, now)
     }
 
-    fn signature(&mut self, ticket: Ticket, key_id: &str, signature: &[u8; 64]) -> Result<(), NotTaken> {
+    fn signature(&mut self, ticket: Ticket, key_id: KeyId<'_>, signature: &[u8; 64]) -> Result<(), NotTaken> {
         self.exchange.signature(ticket, key_id, signature)
     }
 
@@ -308,7 +309,9 @@ impl Machine for Retracting {
             Wants::Nothing(Ended::Accepted { server, sent }) => {
                 Some(Retracted::InRoom { server: server.into_owned(), event: sent.event.clone() })
             }
-            Wants::Nothing(Ended::Failed { failure, .. }) => Some(Retracted::LocallyOnly { failure: failure.clone() }),
+            Wants::Nothing(Ended::Failed { told, .. }) => {
+                Some(Retracted::LocallyOnly { failure: told.failure.clone() })
+            }
             Wants::Request(_) | Wants::Signature(_) => None,
         }
     }

@@ -56,7 +56,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::event::{Keys, SignedEvent, Verify};
-use crate::id::{OwnedRoomId, OwnedServerName, OwnedUserId};
+use crate::id::{KeyId, OwnedRoomId, OwnedServerName, OwnedUserId};
 use crate::room_version::RoomVersion;
 use crate::uri::encoded;
 use crate::wire::{BuiltRequest, HttpResponse};
@@ -85,8 +85,8 @@ pub trait Machine {
     ///
     /// # Errors
     ///
-    /// [`NotTaken`] if no signature is asked for under this ticket, or the key ID is malformed.
-    fn signature(&mut self, ticket: Ticket, key_id: &str, signature: &[u8; 64]) -> Result<(), NotTaken>;
+    /// [`NotTaken::NotAsked`] if no signature is asked for under this ticket.
+    fn signature(&mut self, ticket: Ticket, key_id: KeyId<'_>, signature: &[u8; 64]) -> Result<(), NotTaken>;
 
     /// Feeds the keys that were found into the machine. Keys that cannot be had are no reason to wait. `now` is the time in
     /// milliseconds since the Unix epoch.
@@ -123,9 +123,6 @@ pub enum NotTaken {
     /// It answers something that is not asked for, or not any more.
     #[error("this is not asked for now")]
     NotAsked,
-    /// The key ID is not `ed25519:` and a version.
-    #[error("not a key ID")]
-    KeyId,
 }
 
 /// What a machine wants of the host.
@@ -286,6 +283,8 @@ pub struct ErrorReply<'a> {
     pub room_version: Option<&'a str>,
     /// Milliseconds, by the header `Retry-After` or the body.
     pub retry_after_ms: Option<u64>,
+    /// The body itself, a JSON object, for the properties that the others are not.
+    pub body: Option<&'a str>,
 }
 
 impl<'a> From<HttpResponse<'a>> for Reply<'a> {

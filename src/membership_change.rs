@@ -31,7 +31,7 @@
 //!
 //! ```
 //! use matrix_knock::event::Pdu;
-//! use matrix_knock::membership_change::{Change, MembershipChange};
+//! use matrix_knock::membership_change::{Before, Change, MembershipChange};
 //!
 //! let knock = Pdu::parse(
 //!     r#"{"type":"m.room.member","state_key":"@kay:b.example","sender":"@kay:b.example",
@@ -41,10 +41,16 @@
 //!     r#"{"type":"m.room.member","state_key":"@kay:b.example","sender":"@mod:a.example",
 //!     "content":{"membership":"leave","reason":"Not today"}}"#,
 //! )?;
-//! let change = MembershipChange::new(Some(&knock), &leave)?;
+//! let change = MembershipChange::new(Before::Event(&knock), &leave)?;
 //! assert_eq!(change.change(), Change::KnockDenied);
 //! assert_eq!(change.change().name(), "knock_denied");
 //! assert_eq!(change.after().reason().as_deref(), Some("Not today"));
+//!
+//! // A client has one event, which says what was before.
+//! let event = r#"{"type":"m.room.member","state_key":"@kay:b.example","sender":"@mod:a.example",
+//!     "content":{"membership":"invite"},"unsigned":{"prev_content":{"membership":"knock"}}}"#;
+//! let before = Before::of_client_event(event)?.expect("the event says it");
+//! assert_eq!(MembershipChange::new(before, &Pdu::parse(event)?)?.change(), Change::KnockAccepted);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
@@ -55,6 +61,7 @@ use std::fmt;
 
 pub use self::member::Member;
 use crate::event::{Event, EventType, Malformed, Membership};
+use crate::json::{Field, JsonError, read_object_unread};
 
 /// What an event did to the membership of a user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -160,6 +167,60 @@ impl fmt::Display for Change {
     }
 }
 
+/// What is known of the user's membership before. Who does not know it cannot name the change: "no member event" and "not
+/// known" are two things.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Before<'e, E: ?Sized> {
+    /// The member event that the event took the place of.
+    Event(&'e E),
+    /// The `content` of that event, as JSON.
+    Content(&'e str),
+    /// There was no member event: the user was outside.
+    NoEvent,
+}
+
+impl<E: ?Sized> Clone for Before<'_, E> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<E: ?Sized> Copy for Before<'_, E> {}
+
+impl<'e, E: ?Sized> Before<'e, E> {
+    /// Reads `unsigned.prev_content` of an event as the user's own homeserver gives it to clients, bots and bridges. `None`:
+    /// the event does not say what was before. The homeserver leaves it out where there was no member event, but also where
+    /// the user may not see it.
+    ///
+    /// Nobody signs `unsigned`: in an event that another homeserver has sent it means nothing.
+    ///
+    /// <https://spec.matrix.org/v1.19/client-server-api/#room-event-format>
+    ///
+    /// # Errors
+    ///
+    /// [`JsonError`] if the text is not a JSON object. Values that are malformed elsewhere in the event do not matter.
+    pub fn of_client_event(text: &'e str) -> Result<Option<Self>, JsonError> {
+        let mut unsigned = Field::Missing;
+        read_object_unread(text, |key, value| {
+            if key.is("unsigned") {
+                unsigned.put(Field::Is(value));
+            }
+        })?;
+        let mut content = Field::Missing;
+        if let Field::Is(unsigned) = unsigned {
+            let read = read_object_unread(unsigned, |key, value| {
+                if key.is("prev_content") {
+                    content.put(Field::Is(value));
+                }
+            });
+            if read.is_err() {
+                return Ok(None);
+            }
+        }
+        Ok(content.known().filter(|content| *content != "null").map(Self::Content))
+    }
+}
+
 /// Two events of which no change can be named.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
@@ -186,8 +247,7 @@ pub struct MembershipChange<'e> {
 }
 
 impl<'e> MembershipChange<'e> {
-    /// Names what `event` did. `before` is the member event that it took the place of; without one, the user was
-    /// outside. That both are of one room is the caller's affair.
+    /// Names what `event` did. The caller sees to it that what was before is of the same room.
     ///
     /// # Errors
     ///
@@ -196,14 +256,14 @@ impl<'e> MembershipChange<'e> {
     /// # Examples
     ///
     /// See the [module's](self).
-    pub fn new<E: Event + ?Sized>(before: Option<&'e E>, event: &'e E) -> Result<Self, NotAChange> {
+    pub fn new<E: Event + ?Sized>(before: Before<'e, E>, event: &'e E) -> Result<Self, NotAChange> {
         let target = target(event)?;
-        if let Some(before) = before {
-            if self::target(before)? != target {
-                return Err(NotAChange::OtherUser);
-            }
-        }
-        let before = before.map_or(Ok(Member::OUTSIDE), |before| Member::read(before.content()));
+        let before = match before {
+            Before::Event(before) if self::target(before)? != target => return Err(NotAChange::OtherUser),
+            Before::Event(before) => Member::read(before.content()),
+            Before::Content(content) => Member::read(content),
+            Before::NoEvent => Ok(Member::OUTSIDE),
+        };
         let before = before.map_err(|_| Malformed::Member)?;
         let after = Member::read(event.content())?;
         let by = if event.sender() == target { By::Oneself } else { By::Another };

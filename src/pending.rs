@@ -47,6 +47,7 @@ mod answer;
 mod serialized;
 mod stored;
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -79,6 +80,21 @@ impl Knocker {
             displayname: member.displayname().map(Into::into),
             avatar_url: member.avatar_url().map(Into::into),
         }
+    }
+
+    /// Forgets what the event does not say any more. Returns whether there was something to forget.
+    fn forget_unless(&mut self, member: Member<'_>) -> bool {
+        let forget = |known: &mut Option<Box<str>>, said: Option<Cow<'_, str>>| {
+            let forgets = known.is_some() && said.is_none();
+            if forgets {
+                *known = None;
+            }
+            forgets
+        };
+        let reason = forget(&mut self.reason, member.reason());
+        let displayname = forget(&mut self.displayname, member.displayname());
+        let avatar_url = forget(&mut self.avatar_url, member.avatar_url());
+        reason || displayname || avatar_url
     }
 
     /// Who knocks: a user ID.
@@ -149,6 +165,8 @@ pub enum Update {
     Knocked,
     /// Somebody knocks again.
     KnockedAgain,
+    /// The knock was redacted: its reason, name and avatar are gone. Its place in the order stays.
+    Redacted,
     /// The user knocks no longer: answered, retracted, joined.
     Ended,
 }
@@ -231,8 +249,11 @@ impl PendingKnocks {
         index
     }
 
-    /// Takes an event that has become a part of the room's current state. What is no member event changes nothing; what is
-    /// no readable knock ends the user's knock, if there is one.
+    /// Takes an event that has become a part of the room's current state, or one that stands there and was redacted. What is
+    /// no member event changes nothing; what is no readable knock ends the user's knock, if there is one.
+    ///
+    /// The same knock a second time changes nothing, unless it says less than before: it was redacted, and the index forgets
+    /// what it does not say any more. What is forgotten does not come back with the same event.
     ///
     /// # Errors
     ///
@@ -250,8 +271,10 @@ impl PendingKnocks {
             return Ok(self.remove(user).map_or(Update::Nothing, |_| Update::Ended));
         };
         let event_id = event.event_id().ok_or(NoEventId)?;
-        if self.knocker(user).is_some_and(|known| known.event_id() == event_id) {
-            return Ok(Update::Nothing);
+        if let Some(known) = self.knocker_mut(user).filter(|known| known.event_id() == event_id) {
+            // The same event a second time says as much as the first time, or less: it was redacted meanwhile.
+            let says_less = known.forget_unless(member);
+            return Ok(if says_less { Update::Redacted } else { Update::Nothing });
         }
         let before = self.put(Knocker::new(user, event_id, origin_server_ts, member));
         Ok(before.map_or(Update::Knocked, |_| Update::KnockedAgain))
@@ -270,6 +293,10 @@ impl PendingKnocks {
     #[must_use]
     pub fn knocker(&self, user: &str) -> Option<&Knocker> {
         self.slots.get(*self.places.get(user)?)?.knocker.as_ref()
+    }
+
+    fn knocker_mut(&mut self, user: &str) -> Option<&mut Knocker> {
+        self.slots.get_mut(*self.places.get(user)?)?.knocker.as_mut()
     }
 
     /// All pending knocks, in order of arrival.

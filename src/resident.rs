@@ -48,6 +48,7 @@ mod request;
 pub mod submission;
 
 use crate::auth::server_is_allowed;
+use crate::error::ErrorResponse;
 use crate::event::{Event, EventType, Membership};
 use crate::id::{RoomId, ServerName};
 use crate::json::{Field, read_object};
@@ -141,7 +142,7 @@ fn reads_of_check() -> Reads {
 }
 
 /// The host's own decision on a request that the rules allow.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Decision {
     /// Nothing against it.
@@ -155,15 +156,18 @@ pub enum Decision {
     Forbidden,
     /// The user is suspended.
     Suspended,
+    /// An error of the host's own, with whatever properties: MSC4490's `contact`, for example.
+    Refuse(Box<ErrorResponse>),
 }
 
 impl Decision {
-    const fn admitted(self) -> Result<(), Refusal> {
+    fn admitted(self) -> Result<(), Refusal> {
         match self {
             Self::Admit => Ok(()),
             Self::RateLimited { retry_after_ms } => Err(Refusal::RateLimited { retry_after_ms }),
             Self::Forbidden => Err(Refusal::Forbidden),
             Self::Suspended => Err(Refusal::Suspended),
+            Self::Refuse(response) => Err(Refusal::ByHost(response)),
         }
     }
 }

@@ -55,6 +55,99 @@ pub const TYPES: [EventType<'static>; 7] = [
     EventType::Encryption,
 ];
 
+/// Which state events, of an empty state key, somebody outside the room is shown. [`Default`] is the specification's list,
+/// [`TYPES`]; a host may choose others.
+///
+/// # Examples
+///
+/// ```
+/// use matrix_knock::event::EventType;
+/// use matrix_knock::stripped_state::ShownTypes;
+///
+/// // The create event is always there, first.
+/// let types = ShownTypes::new([EventType::Name, EventType::from("org.example.rules")])?;
+/// let names: Vec<_> = types.iter().map(|event_type| event_type.to_string()).collect();
+/// assert_eq!(names, ["m.room.create", "m.room.name", "org.example.rules"]);
+/// # Ok::<(), matrix_knock::stripped_state::TooManyTypes>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShownTypes(Vec<Box<str>>);
+
+/// The most types that somebody outside the room is shown, the create event included.
+pub const MAX_SHOWN_TYPES: usize = 20;
+
+/// More types than [`MAX_SHOWN_TYPES`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+#[error("{types} types of events, more than {MAX_SHOWN_TYPES}")]
+pub struct TooManyTypes {
+    types: usize,
+}
+
+impl Default for ShownTypes {
+    fn default() -> Self {
+        Self(TYPES.map(|event_type| event_type.as_str().into()).to_vec())
+    }
+}
+
+impl ShownTypes {
+    /// Creates a list of types: the create event, then these in their order, none twice.
+    ///
+    /// # Errors
+    ///
+    /// [`TooManyTypes`].
+    pub fn new<'a>(types: impl IntoIterator<Item = EventType<'a>>) -> Result<Self, TooManyTypes> {
+        let mut list: Vec<Box<str>> = Vec::new();
+        for event_type in std::iter::once(EventType::Create).chain(types) {
+            if !list.iter().any(|known| **known == *event_type.as_str()) {
+                list.push(event_type.as_str().into());
+            }
+        }
+        if list.len() > MAX_SHOWN_TYPES { Err(TooManyTypes { types: list.len() }) } else { Ok(Self(list)) }
+    }
+
+    /// Returns the types in their order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = EventType<'_>> {
+        self.0.iter().map(|name| EventType::from(&**name))
+    }
+
+    /// Returns the entries that [`events`](Self::events) looks up.
+    #[must_use]
+    pub fn reads(&self) -> Reads {
+        Reads::of_types(self.iter())
+    }
+
+    /// Returns the entries that [`for_client`](Self::for_client) looks up.
+    #[must_use]
+    pub fn reads_for_client(&self, user: UserId<'_>) -> Reads {
+        self.reads().and(&[(EventType::Member, user.as_str())].into_iter().collect())
+    }
+
+    /// [`events`] of these types.
+    ///
+    /// # Errors
+    ///
+    /// As [`events`].
+    pub fn events<'s, S: RoomState + ?Sized>(
+        &self,
+        state: &'s S,
+    ) -> impl Iterator<Item = Result<S::Event<'s>, NotLookedUp>> {
+        self.iter().filter_map(|event_type| state.event(event_type, "").transpose())
+    }
+
+    /// [`for_client`] with events of these types.
+    ///
+    /// # Errors
+    ///
+    /// As [`for_client`].
+    pub fn for_client<S: RoomState + ?Sized>(
+        &self,
+        state: &S,
+        user: UserId<'_>,
+    ) -> Result<Vec<StrippedEvent>, NotLookedUp> {
+        pruned(self.iter(), state, user)
+    }
+}
+
 /// Returns the entries that [`events`] looks up.
 #[must_use]
 pub fn reads() -> Reads {
@@ -135,8 +228,16 @@ fn may_be_chosen(text: &str) -> bool {
 ///
 /// [`NotLookedUp`] if a snapshot lacks an entry of [`reads_for_client`].
 pub fn for_client<S: RoomState + ?Sized>(state: &S, user: UserId<'_>) -> Result<Vec<StrippedEvent>, NotLookedUp> {
-    let places = TYPES.into_iter().map(|event_type| (event_type, "")).chain([(EventType::Member, user.as_str())]);
-    let mut shown = Vec::with_capacity(TYPES.len().saturating_add(1));
+    pruned(TYPES.into_iter(), state, user)
+}
+
+fn pruned<'t, S: RoomState + ?Sized>(
+    types: impl ExactSizeIterator<Item = EventType<'t>>,
+    state: &S,
+    user: UserId<'_>,
+) -> Result<Vec<StrippedEvent>, NotLookedUp> {
+    let mut shown = Vec::with_capacity(types.len().saturating_add(1));
+    let places = types.map(|event_type| (event_type, "")).chain([(EventType::Member, user.as_str())]);
     for (event_type, state_key) in places {
         let event = state.event(event_type, state_key)?;
         shown.extend(event.and_then(|event| StrippedEvent::with_content(&event, event.content())));
@@ -156,6 +257,10 @@ pub struct StrippedEvent {
     sender: usize,
     state_key: usize,
 }
+
+/// The deepest nesting of an event that is shown to a client, its own braces included: 120 levels. Around it `/sync` has six
+/// more, and a client's JSON parser may stop at 128.
+pub const MAX_SHOWN_DEPTH: u32 = 120;
 
 const CONTENT: &str = r#"{"content":"#;
 const SENDER: &str = r#","sender":"#;
@@ -195,6 +300,11 @@ impl StrippedEvent {
         push(TYPE, event_type);
         text.push_str(END);
         Some(Self { text, content, sender, state_key })
+    }
+
+    /// Whether the event is nested no deeper than [`MAX_SHOWN_DEPTH`].
+    pub(crate) fn is_shallow(&self) -> bool {
+        Reader::with_depth(&self.text, MAX_SHOWN_DEPTH).skip_value().is_ok()
     }
 
     /// The event as JSON.

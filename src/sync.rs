@@ -18,7 +18,7 @@
 //! let create = r#"{"type":"m.room.create","state_key":"","sender":"@a:a.example","content":{"room_version":"11"}}"#;
 //! let knock = r#"{"type":"m.room.member","state_key":"@kay:b.example","sender":"@kay:b.example",
 //!     "content":{"membership":"knock"}}"#;
-//! let state = [knock, create].into_iter().filter_map(|text| StrippedEvent::of(&Pdu::parse(text).ok()?)).collect();
+//! let state = [knock, create].into_iter().filter_map(|text| StrippedEvent::of(&Pdu::parse(text).ok()?));
 //! let room = KnockedRoom::new(state, UserId::parse("@kay:b.example")?);
 //! let section = KnockedRoom::section([("!r:a.example", &room)]);
 //! assert!(section.starts_with(r#"{"!r:a.example":{"knock_state":{"events":[{"content":{"room_version":"11"},"#));
@@ -39,11 +39,12 @@ use crate::event::content::join_rules::{JoinRule, join_rule};
 use crate::event::{Event, EventType, Membership, Pdu};
 use crate::id::{EventId, UserId};
 use crate::json::{
-    CanonicalDialect, Field, JsonError, JsonText, Kind, Reader, canonical, push_string, read_object, read_object_field,
+    CanonicalDialect, Field, JsonError, JsonText, Kind, Reader, canonical, push_string, read_array_unread,
+    read_object_unread,
 };
 use crate::room_version::RoomVersion;
 use crate::state::{NotLookedUp, RoomState};
-use crate::stripped_state::StrippedEvent;
+use crate::stripped_state::{MAX_SHOWN_DEPTH, StrippedEvent};
 
 /// The sections of `rooms` in `/sync`. A room stands in exactly one of them for a user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -103,13 +104,67 @@ pub fn is_knockable(version: RoomVersion, state: &(impl RoomState + ?Sized)) -> 
     Ok(join_rules.is_some_and(|event| lets_knock(version, event.content())))
 }
 
-/// The same for who has no more than the `join_rule` and the `room_version` of a summary: a client.
+/// Whether people can knock on a room, as far as a summary says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Knockable {
+    /// They can.
+    Yes,
+    /// They cannot.
+    No,
+    /// The summary does not say: it has no room version, or one that is not known here.
+    NotKnown,
+}
+
+impl Knockable {
+    /// Returns whether to offer knocking to the user: unless it is known not to work.
+    #[must_use]
+    pub const fn is_worth_offering(self) -> bool {
+        match self {
+            Self::Yes | Self::NotKnown => true,
+            Self::No => false,
+        }
+    }
+}
+
+/// The same for a client, which has no more than the `room_version` and the `join_rule` of a summary, of an entry of the space
+/// hierarchy, or of the public rooms (which have no room version). `supported` are the versions that are known:
+/// [`RoomVersion::ALL`], and unstable ones.
+///
+/// Without a `join_rule` a room is `public`.
+///
+/// # Examples
+///
+/// ```
+/// use matrix_knock::RoomVersion;
+/// use matrix_knock::sync::{Knockable, summary_is_knockable};
+///
+/// let knockable = |version, rule| summary_is_knockable(version, Some(rule), &RoomVersion::ALL);
+/// assert_eq!(knockable(Some("7"), "knock"), Knockable::Yes);
+/// assert_eq!(knockable(Some("9"), "knock_restricted"), Knockable::No);
+/// assert_eq!(knockable(None, "knock"), Knockable::NotKnown);
+/// assert_eq!(knockable(Some("13"), "knock"), Knockable::NotKnown);
+/// assert_eq!(knockable(None, "invite"), Knockable::No);
+/// assert_eq!(summary_is_knockable(None, None, &RoomVersion::ALL), Knockable::No);
+/// ```
 #[must_use]
-pub fn summary_is_knockable(room_version: &str, join_rule: &str) -> bool {
-    let mut content = String::from(r#"{"join_rule":"#);
-    push_string(&mut content, join_rule);
-    content.push('}');
-    room_version.parse().is_ok_and(|version| lets_knock(version, &content))
+pub fn summary_is_knockable(
+    room_version: Option<&str>,
+    join_rule: Option<&str>,
+    supported: &[RoomVersion],
+) -> Knockable {
+    let join_rule = join_rule.unwrap_or("public");
+    let version = room_version.and_then(|name| RoomVersion::parse_among(name, supported).ok());
+    match version {
+        Some(version) => {
+            let mut content = String::from(r#"{"join_rule":"#);
+            push_string(&mut content, join_rule);
+            content.push('}');
+            if lets_knock(version, &content) { Knockable::Yes } else { Knockable::No }
+        }
+        // No version lets anybody knock on these.
+        None if matches!(join_rule, "public" | "invite" | "private" | "restricted") => Knockable::No,
+        None => Knockable::NotKnown,
+    }
 }
 
 fn lets_knock(version: RoomVersion, join_rules: &str) -> bool {
@@ -150,12 +205,15 @@ pub struct KnockedRoom {
 }
 
 impl KnockedRoom {
-    /// A room of which this user is shown this state: that of a pending knock, or [of this server's own](crate::stripped_state::for_client).
-    /// Of two events with the same type and state key the last counts.
+    /// Creates the entry of a room of which this user is shown this state: that of a
+    /// pending knock, or [of this server's own](crate::stripped_state::for_client).
+    ///
+    /// If a type and state key occur twice, the last event wins. Events nested deeper than
+    /// [`MAX_SHOWN_DEPTH`] are left out: the whole answer has to be readable.
     #[must_use]
-    pub fn new(state: Vec<StrippedEvent>, user: UserId<'_>) -> Self {
+    pub fn new(state: impl IntoIterator<Item = impl Into<StrippedEvent>>, user: UserId<'_>) -> Self {
         let mut by_place = BTreeMap::new();
-        for event in state {
+        for event in state.into_iter().map(Into::into).filter(StrippedEvent::is_shallow) {
             by_place.insert((event.event_type().into_owned(), event.state_key().into_owned()), event);
         }
         let mut state: Vec<StrippedEvent> = by_place.into_values().collect();
@@ -172,7 +230,8 @@ impl KnockedRoom {
     /// Adds the user's own member event, whole, beside the stripped state, where clients ask for it: with its ID and its
     /// `origin_server_ts` (milliseconds since the Unix epoch), and without the room ID, as events stand in `/sync`.
     ///
-    /// An event without a state key, or whose content is not a JSON object, is not added.
+    /// An event without a state key, whose content is not a JSON object, or that is nested deeper than [`MAX_SHOWN_DEPTH`] is not
+    /// added.
     #[must_use]
     pub fn with_member_event(
         self,
@@ -245,14 +304,14 @@ fn client_event(event_id: EventId<'_>, event: &impl Event, origin_server_ts: u64
     out.push_str(r#","type":"#);
     push_string(&mut out, &event.event_type());
     out.push('}');
-    Some(out)
+    Reader::with_depth(&out, MAX_SHOWN_DEPTH).skip_value().is_ok().then_some(out)
 }
 
-/// A `knock` section that is no object of objects.
+/// A `knock` section that cannot be read at all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SectionError {
-    /// It is no JSON, or has a room twice.
+    /// It is not JSON, as far as it takes to tell one room from the next.
     #[error(transparent)]
     Json(#[from] JsonError),
     /// It is of another kind than an object.
@@ -262,7 +321,7 @@ pub enum SectionError {
 
 /// The `knock` section as a client reads it: `rooms.knock`.
 ///
-/// A room or an event that is malformed is passed over: the rest is shown all the same.
+/// Each room and each event is read by itself: one that is malformed is left out, and costs the others nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct KnockSection {
     rooms: BTreeMap<String, ReadRoom>,
@@ -276,7 +335,7 @@ pub struct ReadRoom {
 }
 
 impl KnockSection {
-    /// Reads the section, the value of `rooms.knock`.
+    /// Reads the section, the value of `rooms.knock`. If a room occurs twice, the last one wins.
     ///
     /// # Errors
     ///
@@ -286,16 +345,9 @@ impl KnockSection {
             return Err(SectionError::NotAnObject);
         }
         let mut rooms = BTreeMap::new();
-        let mut texts = Vec::new();
-        // The keys that stand twice, at any level.
-        let text = canonical(text, CanonicalDialect::Lenient)?;
-        read_object(&text, |room_id, reader| {
-            texts.push((room_id.text().into_owned(), reader.skip()?));
-            Ok(())
+        read_object_unread(text, |room_id, room| {
+            rooms.insert(room_id.text().into_owned(), ReadRoom::read(room));
         })?;
-        for (room_id, text) in texts {
-            rooms.insert(room_id, ReadRoom::read(text)?);
-        }
         Ok(Self { rooms })
     }
 
@@ -306,34 +358,30 @@ impl KnockSection {
 }
 
 impl ReadRoom {
-    fn read(text: &str) -> Result<Self, JsonError> {
+    fn read(text: &str) -> Self {
         let mut state = Field::Missing;
         let mut member_events: [Field<&str>; 2] = [Field::Missing; 2];
-        read_object_field(&mut Reader::new(text), |key, reader| {
-            let value = reader.skip()?;
-            match () {
-                () if key.is("knock_state") => state.put(Field::Is(value)),
-                () if key.is("state") => member_events[0].put(Field::Is(value)),
-                () if key.is("org.matrix.msc4319.state") => member_events[1].put(Field::Is(value)),
-                () => {}
-            }
-            Ok(())
-        })?;
+        // What cannot be read shows nothing.
+        let _malformed = read_object_unread(text, |key, value| match () {
+            () if key.is("knock_state") => state.put(Field::Is(value)),
+            () if key.is("state") => member_events[0].put(Field::Is(value)),
+            () if key.is("org.matrix.msc4319.state") => member_events[1].put(Field::Is(value)),
+            () => {}
+        });
         let mut seen = BTreeSet::new();
         let mut room = Self::default();
-        for event in events(state)?.into_iter().filter_map(|text| StrippedEvent::of(&Pdu::parse_stored(text).ok()?)) {
+        for event in events(state).into_iter().filter_map(|text| StrippedEvent::of(&Pdu::parse_stored(text).ok()?)) {
             if seen.insert((event.event_type().into_owned(), event.state_key().into_owned())) {
                 room.state.push(event);
             }
         }
         for field in member_events {
-            let found = events(field)?.into_iter().find(|text| {
-                Pdu::parse_stored(text)
-                    .is_ok_and(|event| event.is_type(EventType::Member) && event.state_key().is_some())
+            let found = events(field).into_iter().find(|text| {
+                Pdu::parse(text).is_ok_and(|event| event.is_type(EventType::Member) && event.state_key().is_some())
             });
             room.member_event = room.member_event.or(found.map(str::to_owned));
         }
-        Ok(room)
+        room
     }
 
     /// What the server shows, the first one for each type and state key.
@@ -356,17 +404,18 @@ impl ReadRoom {
 }
 
 /// The texts in the `events` of an object; none if there is nothing of the kind.
-fn events(object: Field<&str>) -> Result<Vec<&str>, JsonError> {
-    let Field::Is(object) = object else { return Ok(Vec::new()) };
-    let mut found = Vec::new();
-    read_object_field(&mut Reader::new(object), |key, reader| {
-        if !key.is("events") || reader.kind()? != Kind::Array {
-            return reader.skip_value();
+fn events(object: Field<&str>) -> Vec<&str> {
+    let Field::Is(object) = object else { return Vec::new() };
+    let mut list = Field::Missing;
+    let read = read_object_unread(object, |key, value| {
+        if key.is("events") {
+            list.put(Field::Is(value));
         }
-        reader.array(|reader| {
-            found.push(reader.skip()?);
-            Ok(())
-        })
-    })?;
-    Ok(found)
+    });
+    let (Ok(()), Field::Is(list)) = (read, list) else { return Vec::new() };
+    let mut found = Vec::new();
+    match read_array_unread(list, |event| found.push(event)) {
+        Ok(()) => found,
+        Err(_) => Vec::new(),
+    }
 }

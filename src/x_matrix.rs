@@ -23,13 +23,13 @@
 //!     destination,
 //!     content: Some(r#"{ "type": "m.room.member" }"#),
 //! };
-//! let key = Ed25519Key::from_seed("ed25519:1", &[7; 32]);
+//! let key = Ed25519Key::from_seed("ed25519:1", &[7; 32])?;
 //! let header = request.sign(&key)?.to_string();
 //! assert!(header.starts_with(r#"X-Matrix origin="b.example",destination="a.example",key="ed25519:1",sig=""#));
 //!
 //! // The other server reads the header, fetches that key, and checks the request.
 //! let authorization = Authorization::parse(&header)?;
-//! assert_eq!((authorization.origin(), authorization.key_id()), (origin, "ed25519:1"));
+//! assert_eq!((authorization.origin(), authorization.key_id().as_str()), (origin, "ed25519:1"));
 //! let public_key = key.public_key();
 //! let keys = KeysFn(|_: &str, _: &str| Some(VerifyKey { public_key, validity: KeyValidity::Forever }));
 //! let content = r#"{"type":"m.room.member"}"#;
@@ -43,8 +43,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::error::{Errcode, ErrorResponse};
-use crate::event::{Keys, Sign, Verify, is_key_id};
-use crate::id::{IdError, OwnedServerName, ServerName};
+use crate::event::{Keys, Sign, Verify};
+use crate::id::{IdError, KeyId, OwnedKeyId, OwnedServerName, ServerName};
 use crate::json::{CanonicalDialect, JsonError, canonical_container, push_string};
 use crate::unpadded_base64;
 
@@ -71,7 +71,7 @@ pub struct SignedRequest<'a> {
 pub struct Authorization {
     origin: OwnedServerName,
     destination: Option<OwnedServerName>,
-    key_id: String,
+    key_id: OwnedKeyId,
     signature: [u8; 64],
 }
 
@@ -131,7 +131,7 @@ pub enum XMatrixError {
 impl XMatrixError {
     /// Returns the answer to the request: 401 `M_UNAUTHORIZED`; 400 `M_NOT_JSON` or `M_BAD_JSON` if the body is at fault.
     #[must_use]
-    pub const fn to_response(&self) -> ErrorResponse {
+    pub fn to_response(&self) -> ErrorResponse {
         let (errcode, error) = match self {
             Self::TooLong { .. }
             | Self::Scheme
@@ -188,23 +188,12 @@ impl SignedRequest<'_> {
     ///
     /// # Errors
     ///
-    /// [`XMatrixError::Content`] if the body has no canonical form; [`XMatrixError::KeyId`] if the version in the ID of the key
-    /// has anything but letters, digits and `_`.
-    pub fn sign(&self, signer: &(impl Sign + ?Sized)) -> Result<Authorization, XMatrixError> {
-        let key_id = Some(signer.key_id()).filter(|key_id| is_key_id(key_id)).ok_or(XMatrixError::KeyId)?.to_owned();
+    /// [`JsonError`] if the body has no canonical form.
+    pub fn sign(&self, signer: &(impl Sign + ?Sized)) -> Result<Authorization, JsonError> {
+        let key_id = signer.key_id().into_owned();
         let signature = signer.sign(self.message()?.as_bytes());
         let (origin, destination) = (self.origin.into_owned(), Some(self.destination.into_owned()));
         Ok(Authorization { origin, destination, key_id, signature })
-    }
-}
-
-/// A key ID of another server. It may have what the text does not allow in one, as long as it can stand in the header as it is.
-fn checked_key_id(key_id: &str) -> Result<String, XMatrixError> {
-    let is_quotable = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\');
-    let version = key_id.strip_prefix("ed25519:").filter(|version| !version.is_empty());
-    match version.is_some_and(|version| version.bytes().all(is_quotable)) {
-        true => Ok(key_id.to_owned()),
-        false => Err(XMatrixError::KeyId),
     }
 }
 
@@ -251,8 +240,8 @@ impl Authorization {
 
     /// Returns the ID of the key that has signed the request.
     #[must_use]
-    pub fn key_id(&self) -> &str {
-        &self.key_id
+    pub const fn key_id(&self) -> KeyId<'_> {
+        self.key_id.as_borrowed()
     }
 
     /// Checks that the sending server has signed this request to this server (`own`). `now` is the time in milliseconds since
@@ -279,7 +268,7 @@ impl Authorization {
             return Err(XMatrixError::OtherDestination);
         }
         let origin = self.origin();
-        let key = keys.key(origin.as_str(), &self.key_id).ok_or(XMatrixError::UnknownKey)?;
+        let key = keys.key(origin.as_str(), self.key_id.as_str()).ok_or(XMatrixError::UnknownKey)?;
         if !key.validity.counts_now(now) {
             return Err(XMatrixError::ExpiredKey);
         }
@@ -340,7 +329,8 @@ impl Found {
         };
         let origin = server("origin", self.origin.ok_or(XMatrixError::Missing("origin"))?)?;
         let destination = self.destination.map(|value| server("destination", value)).transpose()?;
-        let key_id = checked_key_id(&self.key.ok_or(XMatrixError::Missing("key"))?)?;
+        let key_id = self.key.ok_or(XMatrixError::Missing("key"))?;
+        let key_id = OwnedKeyId::parse(key_id).map_err(|_| XMatrixError::KeyId)?;
         let signature = self.sig.ok_or(XMatrixError::Missing("sig"))?;
         let signature = unpadded_base64::decode(&signature).ok_or(XMatrixError::Signature)?;
         Ok(Authorization { origin, destination, key_id, signature })

@@ -26,7 +26,7 @@ impl Command {
     }
 }
 
-pub(crate) const COMMANDS: [Command; 11] = [
+pub(crate) const COMMANDS: [Command; 15] = [
     Command {
         name: "authorize",
         about: "Whether the rules let a membership event into a room.",
@@ -85,17 +85,45 @@ pub(crate) const COMMANDS: [Command; 11] = [
     },
     Command {
         name: "filter-state",
-        about: "What of a `knock_room_state` a client is shown.",
+        about: "What of a `knock_room_state` a client is shown: what is verified, and what a host may choose to show.",
         takes: "room_version, room_id, user_id, knock_room_state, keys",
-        gives: "client (four keys each), dropped (index and reason of each)",
+        gives: "client, unverified (four keys each), dropped (index and reason of each)",
         answer: handshake::filter_state,
     },
     Command {
         name: "classify",
-        about: "The name of what a member event did. A `before` of null: there was no member event.",
-        takes: "before, event",
+        about: "The name of what a member event did. Without `before`, `unsigned.prev_content` counts.",
+        takes: "[before] (null: there was no member event), event",
         gives: "change",
         answer: room::classify,
+    },
+    Command {
+        name: "pending",
+        about: "Who waits for an answer after these member events, in order of arrival.",
+        takes: "room_version, events",
+        gives: "knocks (user_id, event_id, reason, displayname)",
+        answer: room::pending,
+    },
+    Command {
+        name: "knockable",
+        about: "Whether a room can be knocked on, by its summary or entry of a directory.",
+        takes: "[room_version], [join_rule]",
+        gives: "knockable (true; false; null: not known)",
+        answer: room::knockable,
+    },
+    Command {
+        name: "knock-section",
+        about: "What a client reads out of the `rooms.knock` of a sync.",
+        takes: "section (a string)",
+        gives: "rooms {room ID: events (four keys each)}",
+        answer: client::knock_section,
+    },
+    Command {
+        name: "knock-answer",
+        about: "What a client reads out of the answer to its `POST /knock`.",
+        takes: "status, [retry_after] (the header), body (a string)",
+        gives: "room_id; or kind, errcode, error, retry_after_ms",
+        answer: client::knock_answer,
     },
     Command {
         name: "request",

@@ -115,8 +115,10 @@ pub(crate) struct Exchange {
 
 impl Exchange {
     pub(crate) fn new() -> &'static Self {
-        let (theirs, ours) =
-            (Ed25519Key::from_seed("ed25519:1", &[1; 32]), Ed25519Key::from_seed("ed25519:a_mdJa", &[7; 32]));
+        let (theirs, ours) = (
+            Ed25519Key::from_seed("ed25519:1", &[1; 32]).unwrap(),
+            Ed25519Key::from_seed("ed25519:a_mdJa", &[7; 32]).unwrap(),
+        );
         let texts = state_events(&theirs);
         let state: StateMap<Pdu<'_>> = texts.iter().map(|text| Pdu::parse_stored(text).unwrap()).collect();
         let state: &'static StateMap<Pdu<'static>> = Box::leak(Box::new(state));
@@ -150,7 +152,7 @@ impl Exchange {
                 (id, read.stored(id))
             })
             .collect();
-        let key = (ours.key_id().to_owned(), Base64::new(ours.public_key().to_vec()));
+        let key = (ours.key_id().to_string(), Base64::new(ours.public_key().to_vec()));
         Box::leak(Box::new(Self {
             texts,
             answer,

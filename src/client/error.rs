@@ -66,7 +66,7 @@ impl RequestError {
     /// assert_eq!(response.to_string(), r#"{"errcode":"M_UNRECOGNIZED","error":"No such method here"}"#);
     /// ```
     #[must_use]
-    pub const fn to_response(&self) -> ErrorResponse {
+    pub fn to_response(&self) -> ErrorResponse {
         let (errcode, error) = match self {
             Self::Path => (Errcode::Unrecognized, "No such endpoint"),
             Self::Method => return ErrorResponse::method_not_allowed(),

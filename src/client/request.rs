@@ -44,7 +44,37 @@ const MAX_ENCODED_ID_BYTES: usize = MAX_ID_BYTES * 3;
 pub struct KnockRequest {
     room_id_or_alias: OwnedRoomIdOrAlias,
     via: Vec<OwnedServerName>,
+    passed_over: Vec<PassedOver>,
     reason: Option<String>,
+}
+
+/// A server in a query that is not asked, for the host's log.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct PassedOver {
+    /// The name in the query: `via`, `server_name`, or one that was meant so (`via[]`). At most 255 bytes.
+    pub name: String,
+    /// The value, as it stands in the query, of which at most 255 bytes.
+    pub value: String,
+    /// Why it is not asked.
+    pub why: WhyPassedOver,
+}
+
+/// Why a server in a query is not asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
+pub enum WhyPassedOver {
+    /// The parameter is called `via` or `server_name`, without brackets.
+    #[error("not a parameter of this endpoint")]
+    Name,
+    /// It is not percent-encoded UTF-8.
+    #[error("not percent-encoded UTF-8")]
+    Encoding,
+    /// It is not a server name: a URL, a list, empty.
+    #[error("not a server name")]
+    Malformed,
+    /// There are [`MAX_VIA`] already.
+    #[error("beyond the first {MAX_VIA} servers")]
+    TooMany,
 }
 
 impl KnockRequest {
@@ -75,9 +105,12 @@ impl KnockRequest {
         via: impl IntoIterator<Item = &'s str>,
         reason: Option<&str>,
     ) -> Result<Self, RequestError> {
+        let mut servers = Servers::default();
+        via.into_iter().for_each(|server| servers.take("via", server, Some(server)));
         Ok(Self {
             room_id_or_alias: room_id_or_alias.into_owned(),
-            via: servers(via),
+            via: servers.named,
+            passed_over: servers.passed_over,
             reason: reason.map(body::checked).transpose()?,
         })
     }
@@ -96,7 +129,8 @@ impl KnockRequest {
             return Err(RequestError::QueryTooLong { bytes: request.query.len() });
         }
         let reason = body::reason_of(request.body)?;
-        Ok(Self { room_id_or_alias: room.identifier()?, via: via(request.query), reason })
+        let Servers { named, passed_over } = Servers::of_query(request.query);
+        Ok(Self { room_id_or_alias: room.identifier()?, via: named, passed_over, reason })
     }
 
     /// The request that says it. The servers stand there under both names, `via` and `server_name`, so that new and old homeservers
@@ -123,6 +157,12 @@ impl KnockRequest {
     #[must_use]
     pub fn via(&self) -> &[OwnedServerName] {
         &self.via
+    }
+
+    /// Returns the servers in the query that are not asked, and why, for the host's log: of the first 100 of them.
+    #[must_use]
+    pub fn passed_over(&self) -> &[PassedOver] {
+        &self.passed_over
     }
 
     /// What the user says: at most [`MAX_REASON_BYTES`].
@@ -171,27 +211,66 @@ impl<'a> Room<'a> {
     }
 }
 
-/// The servers in a query.
-///
-/// DEVIATION: MSC4156 has a server ignore `server_name` where there is a `via`. Clients that send both send the same names, and
-/// whoever sends different ones knows more servers, of which the knocking server asks one after the other.
-fn via(query: &str) -> Vec<OwnedServerName> {
-    let pairs = query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
-    let named = pairs.filter(|(name, _)| matches!(decoded_in_query(name).as_deref(), Some("via" | "server_name")));
-    servers(named.filter_map(|(_, server)| decoded_in_query(server)))
+/// The servers that are asked, and those that are not.
+#[derive(Default)]
+struct Servers {
+    named: Vec<OwnedServerName>,
+    passed_over: Vec<PassedOver>,
 }
 
-/// Servers without those that are malformed, repeated or too many.
-fn servers(names: impl IntoIterator<Item = impl AsRef<str>>) -> Vec<OwnedServerName> {
-    let mut servers: Vec<OwnedServerName> = Vec::new();
-    for name in names {
-        if servers.len() == MAX_VIA {
-            break;
+/// How many servers that are not asked are told of.
+const MAX_PASSED_OVER: usize = 100;
+/// How much of each of them, in bytes.
+const MAX_PASSED_OVER_BYTES: usize = 255;
+
+impl Servers {
+    /// The servers in a query.
+    ///
+    /// DEVIATION: MSC4156 has a server ignore `server_name` where there is a `via`. Clients that send both send the same names,
+    /// and whoever sends different ones knows more servers, of which the knocking server asks one after the other.
+    fn of_query(query: &str) -> Self {
+        let mut servers = Self::default();
+        for pair in query.split('&') {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let decoded_name = decoded_in_query(name).unwrap_or_default();
+            match &*decoded_name {
+                name @ ("via" | "server_name") => servers.take(name, value, decoded_in_query(value).as_deref()),
+                // As some libraries write a list.
+                name if name
+                    .strip_suffix(']')
+                    .is_some_and(|name| name.starts_with("via[") || name.starts_with("server_name[")) =>
+                {
+                    servers.pass_over(name, value, WhyPassedOver::Name);
+                }
+                _ => {}
+            }
         }
-        let Ok(name) = ServerName::parse(name.as_ref()) else { continue };
-        if !servers.iter().any(|known| *known == name) {
-            servers.push(name.into_owned());
+        servers
+    }
+
+    /// Takes a server, by the text in the query and what it stands for.
+    fn take(&mut self, name: &str, value: &str, decoded: Option<&str>) {
+        let Some(decoded) = decoded else { return self.pass_over(name, value, WhyPassedOver::Encoding) };
+        let why = match ServerName::parse(decoded) {
+            Err(_) => WhyPassedOver::Malformed,
+            // It is asked: clients name servers under both names.
+            Ok(server) if self.named.iter().any(|known| *known == server) => return,
+            Ok(_) if self.named.len() == MAX_VIA => WhyPassedOver::TooMany,
+            Ok(server) => return self.named.push(server.into_owned()),
+        };
+        self.pass_over(name, value, why);
+    }
+
+    fn pass_over(&mut self, name: &str, value: &str, why: WhyPassedOver) {
+        if self.passed_over.len() < MAX_PASSED_OVER {
+            let (name, value) = (beginning(name), beginning(value));
+            self.passed_over.push(PassedOver { name, value, why });
         }
     }
-    servers
+}
+
+/// The first characters of a text, of no more than [`MAX_PASSED_OVER_BYTES`].
+fn beginning(text: &str) -> String {
+    let end = (0..=MAX_PASSED_OVER_BYTES.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
+    text.get(..end.unwrap_or(0)).unwrap_or_default().to_owned()
 }

@@ -6,7 +6,7 @@ use serde::{Serialize, Serializer};
 
 use crate::error::{Errcode, ErrorBody, ErrorResponse};
 use crate::id::{OwnedRoomId, RoomId};
-use crate::json::{Field, JsonError, JsonText, Kind, Reader, Str, push_string};
+use crate::json::{Field, JsonError, JsonText, Reader, Str, push_string, read_field, read_object_unread};
 use crate::wire::HttpResponse;
 
 /// The answer to a knock that was made. `Display` is its body; its status is 200.
@@ -48,7 +48,7 @@ impl KnockResponse {
         if response.status != 200 {
             return Err(KnockError::read(response));
         }
-        let malformed = || KnockError { status: 200, kind: KnockErrorKind::Malformed, body: ErrorBody::default() };
+        let malformed = || KnockError { status: 200, kind: KnockErrorKind::Malformed, body: Box::default() };
         let room_id = Some(response.body).filter(|body| body.len() <= Self::MAX_BYTES).map(room_id_of);
         let Some(Ok(Field::Is(room_id))) = room_id else { return Err(malformed()) };
         RoomId::parse(&room_id.text()).map(Self::new).map_err(|_| malformed())
@@ -78,19 +78,12 @@ impl Serialize for KnockResponse {
 }
 
 fn room_id_of(body: &str) -> Result<Field<Str<'_>>, JsonError> {
-    let mut reader = Reader::new(body);
-    if reader.kind()? != Kind::Object {
-        return Ok(Field::Malformed);
-    }
     let mut room_id = Field::Missing;
-    reader.object(|key, reader| {
-        if !key.is("room_id") {
-            return reader.skip_value();
+    read_object_unread(body, |key, value| {
+        if key.is("room_id") {
+            room_id.put(read_field(value, Reader::string_field));
         }
-        room_id.put(reader.string_field()?);
-        Ok(())
     })?;
-    reader.end()?;
     Ok(room_id)
 }
 
@@ -170,10 +163,11 @@ impl From<KnockRefusal> for ErrorResponse {
 pub struct KnockError {
     status: u16,
     kind: KnockErrorKind,
-    body: ErrorBody,
+    body: Box<ErrorBody>,
 }
 
-/// The kinds of [`KnockError`]: by the code, where it says enough, else by the status.
+/// The kinds of [`KnockError`]: by the code, and by the status where there is no code, or one that says nothing
+/// (`M_UNKNOWN`).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum KnockErrorKind {
@@ -183,7 +177,7 @@ pub enum KnockErrorKind {
         /// The version, if it is named.
         room_version: Option<String>,
     },
-    /// `M_FORBIDDEN`, or another 403: the user may not knock on this room, or is in it, invited to it or banned from it.
+    /// `M_FORBIDDEN`, or 403 without a code: the user may not knock on this room, or is in it, invited to it or banned from it.
     #[error("not allowed")]
     Forbidden,
     /// `M_GUEST_ACCESS_FORBIDDEN`: guests may not.
@@ -192,16 +186,16 @@ pub enum KnockErrorKind {
     /// `M_USER_SUSPENDED`: the user may not do anything of the kind for now.
     #[error("the user is suspended")]
     UserSuspended,
-    /// `M_NOT_FOUND`, or another 404: nobody who was asked knows the room, or the alias stands for none.
+    /// `M_NOT_FOUND`, or 404 without a code: nobody who was asked knows the room, or the alias stands for none.
     #[error("unknown room")]
     NotFound,
-    /// `M_UNRECOGNIZED`: the server does not have knocking.
+    /// `M_UNRECOGNIZED`, or 405 without a code: the server, or every server that could be asked, does not have knocking.
     #[error("the server does not have knocking")]
     Unrecognized,
-    /// `M_TOO_LARGE`, or another 413: the reason is too long.
+    /// `M_TOO_LARGE`, or 413 without a code: the reason is too long.
     #[error("the reason is too long")]
     TooLarge,
-    /// `M_LIMIT_EXCEEDED`, or another 429: too many requests.
+    /// `M_LIMIT_EXCEEDED`, or 429 without a code: too many requests.
     #[error("rate limited")]
     RateLimited {
         /// After how many milliseconds the next one may come, if that is known: by the header `Retry-After` in seconds, else by
@@ -211,7 +205,8 @@ pub enum KnockErrorKind {
     /// 502 and 504: the server could ask no server of the room.
     #[error("no server of the room could be asked")]
     NoAnswer,
-    /// Another status: the request is wrong, the access token does not count, the server is broken.
+    /// Another code or status: the request is wrong, the access token does not count, terms are to be agreed to, the server is
+    /// broken. [`KnockError::errcode`] is the code as it came.
     #[error("refused")]
     Other,
     /// 200 without a room ID: perhaps there is a knock.
@@ -219,10 +214,31 @@ pub enum KnockErrorKind {
     Malformed,
 }
 
+impl KnockErrorKind {
+    /// Returns the kind in lower case, with `_` between the words, for logs and metrics.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::IncompatibleRoomVersion { .. } => "incompatible_room_version",
+            Self::Forbidden => "forbidden",
+            Self::GuestAccessForbidden => "guest_access_forbidden",
+            Self::UserSuspended => "user_suspended",
+            Self::NotFound => "not_found",
+            Self::Unrecognized => "unrecognized",
+            Self::TooLarge => "too_large",
+            Self::RateLimited { .. } => "rate_limited",
+            Self::NoAnswer => "no_answer",
+            Self::Other => "other",
+            Self::Malformed => "malformed",
+        }
+    }
+}
+
 impl KnockError {
     fn read(response: HttpResponse<'_>) -> Self {
-        let body = ErrorBody::of_response(response);
-        let kind = match body.known_errcode() {
+        let body = Box::new(ErrorBody::of_response(response));
+        let limited = || KnockErrorKind::RateLimited { retry_after_ms: body.retry_after_ms };
+        let kind = match body.errcode() {
             Some(Errcode::IncompatibleRoomVersion) => {
                 KnockErrorKind::IncompatibleRoomVersion { room_version: body.room_version.clone() }
             }
@@ -232,20 +248,22 @@ impl KnockError {
             Some(Errcode::NotFound) => KnockErrorKind::NotFound,
             Some(Errcode::Unrecognized) => KnockErrorKind::Unrecognized,
             Some(Errcode::TooLarge) => KnockErrorKind::TooLarge,
-            Some(Errcode::LimitExceeded) => KnockErrorKind::RateLimited { retry_after_ms: body.retry_after_ms },
+            Some(Errcode::LimitExceeded) => limited(),
+            // A code that says something else says more than the status: a 403 need not mean that the room refuses.
             Some(
                 Errcode::BadJson
                 | Errcode::InvalidParam
                 | Errcode::MissingParam
                 | Errcode::NotJson
                 | Errcode::Unauthorized
-                | Errcode::Unknown,
-            )
-            | None => match response.status {
+                | Errcode::Other(_),
+            ) => KnockErrorKind::Other,
+            Some(Errcode::Unknown) | None => match response.status {
                 403 => KnockErrorKind::Forbidden,
                 404 => KnockErrorKind::NotFound,
+                405 => KnockErrorKind::Unrecognized,
                 413 => KnockErrorKind::TooLarge,
-                429 => KnockErrorKind::RateLimited { retry_after_ms: body.retry_after_ms },
+                429 => limited(),
                 502 | 504 => KnockErrorKind::NoAnswer,
                 _ => KnockErrorKind::Other,
             },
@@ -269,6 +287,19 @@ impl KnockError {
     #[must_use]
     pub fn errcode(&self) -> Option<&str> {
         self.body.errcode.as_deref()
+    }
+
+    /// Returns the other properties of the error, a JSON object, if there are any (at most
+    /// [`MAX_EXTRA_BYTES`](crate::error::MAX_EXTRA_BYTES)).
+    #[must_use]
+    pub fn extra(&self) -> Option<&str> {
+        self.body.extra.as_deref()
+    }
+
+    /// Returns after how many milliseconds the next request may come, if the server said so.
+    #[must_use]
+    pub const fn retry_after_ms(&self) -> Option<u64> {
+        self.body.retry_after_ms
     }
 
     /// What the server says to people.

@@ -1,8 +1,12 @@
 //! What is read of the error of another server.
 
-use std::str::FromStr;
+use std::collections::BTreeMap;
 
-use crate::json::{Field, JsonError, Kind, Reader, Str};
+use super::{ExtraError, MAX_EXTRA_BYTES};
+use crate::json::{
+    CanonicalDialect, Field, JsonError, Kind, Reader, Str, Without, canonical_part, push_string, read_field,
+    read_object_unread,
+};
 use crate::wire::HttpResponse;
 
 /// The parts of an error body that anybody here asks for. What is missing or malformed is none.
@@ -12,6 +16,28 @@ pub(crate) struct ErrorBody {
     pub(crate) error: Option<String>,
     pub(crate) room_version: Option<String>,
     pub(crate) retry_after_ms: Option<u64>,
+    /// An object of the other properties, as canonical JSON.
+    pub(crate) extra: Option<Box<str>>,
+}
+
+/// The properties of an object other than those that every error has, as canonical JSON; `None` if there are none.
+pub(super) fn extra_of(object: &str) -> Result<Option<Box<str>>, ExtraError> {
+    /// How deep they may be nested.
+    const MAX_DEPTH: u32 = 16;
+    const KNOWN: Without<'_> = Without(&["errcode", "error", "retry_after_ms", "room_version"]);
+
+    if Reader::new(object).kind()? != Kind::Object {
+        return Err(ExtraError::NotAnObject);
+    }
+    let mut reader = Reader::with_depth(object, MAX_DEPTH);
+    reader.skip_value()?;
+    reader.end()?;
+    let extra = canonical_part(object, CanonicalDialect::Lenient, KNOWN)?;
+    match extra.len() {
+        0..=2 => Ok(None),
+        3..=MAX_EXTRA_BYTES => Ok(Some(extra.into())),
+        bytes => Err(ExtraError::TooLarge { bytes }),
+    }
 }
 
 /// The properties, as they are read.
@@ -39,12 +65,14 @@ impl ErrorBody {
         Self { retry_after_ms: header.or(body.retry_after_ms), ..body }
     }
 
-    /// The parts of an error that somebody else has read. A code or a version that is too long is none here either.
+    /// The parts of an error that somebody else has read. A code or a version that is too long is none here either. The other
+    /// properties are those of the body, if it is given.
     pub(crate) fn of_parts(
         errcode: Option<&str>,
         error: Option<&str>,
         room_version: Option<&str>,
         retry_after_ms: Option<u64>,
+        body: Option<&str>,
     ) -> Self {
         let name = |name: Option<&str>| name.filter(|name| name.len() <= Self::MAX_NAME_BYTES).map(str::to_owned);
         Self {
@@ -52,12 +80,8 @@ impl ErrorBody {
             error: error.map(str::to_owned),
             room_version: name(room_version),
             retry_after_ms,
+            extra: body.and_then(|body| Self::read(body).extra),
         }
-    }
-
-    /// The version of the room that is not among those that were offered, if that is the error.
-    pub(crate) fn incompatible_room_version(self) -> Option<String> {
-        self.room_version.filter(|_| self.errcode.as_deref() == Some(super::Errcode::IncompatibleRoomVersion.as_str()))
     }
 
     /// Of what is no error there is nothing in it.
@@ -73,35 +97,45 @@ impl ErrorBody {
             error: text(fields.error),
             room_version: name(fields.room_version),
             retry_after_ms: fields.retry_after_ms.known(),
+            // What cannot be passed on is not.
+            extra: readable_extra(body),
         }
     }
 
-    /// The code, if it is one that is known here.
-    pub(crate) fn known_errcode(&self) -> Option<super::Errcode> {
-        self.errcode.as_deref().and_then(|errcode| super::Errcode::from_str(errcode).ok())
+    /// The code, if there is one.
+    pub(crate) fn errcode(&self) -> Option<super::Errcode> {
+        self.errcode.as_deref().map(super::Errcode::from)
     }
 }
 
 impl<'a> Fields<'a> {
+    /// Each property is read by itself: one that cannot be read costs the others nothing.
     fn read(body: &'a str) -> Result<Self, JsonError> {
         let mut fields = Self::default();
-        let mut reader = Reader::new(body);
-        if reader.kind()? != Kind::Object {
-            return Ok(fields);
-        }
-        reader.object(|key, reader| {
-            match &*key.text() {
-                "errcode" => fields.errcode.put(reader.string_field()?),
-                "error" => fields.error.put(reader.string_field()?),
-                "room_version" => fields.room_version.put(reader.string_field()?),
-                "retry_after_ms" => fields.retry_after_ms.put(reader.integer_field()?),
-                _ => reader.skip_value()?,
-            }
-            Ok(())
+        read_object_unread(body, |key, value| match &*key.text() {
+            "errcode" => fields.errcode.put(read_field(value, Reader::string_field)),
+            "error" => fields.error.put(read_field(value, Reader::string_field)),
+            "room_version" => fields.room_version.put(read_field(value, Reader::string_field)),
+            "retry_after_ms" => fields.retry_after_ms.put(read_field(value, Reader::integer_field)),
+            _ => {}
         })?;
-        reader.end()?;
         Ok(fields)
     }
+}
+
+/// The other properties of an error that can be passed on: those that can be read, and stand there once.
+fn readable_extra(body: &str) -> Option<Box<str>> {
+    let mut members: BTreeMap<String, Option<String>> = BTreeMap::new();
+    let read = read_object_unread(body, |key, value| {
+        let key = key.text();
+        let mut member = String::from("{");
+        push_string(&mut member, &key);
+        let member = extra_of(&format!("{member}:{value}}}")).ok().flatten().map(String::from);
+        members.entry(key.into_owned()).and_modify(|twice| *twice = None).or_insert(member);
+    });
+    let members: Vec<&str> =
+        members.values().flatten().filter_map(|member| member.strip_prefix('{')?.strip_suffix('}')).collect();
+    read.ok().and_then(|()| extra_of(&format!("{{{}}}", members.join(","))).ok()?)
 }
 
 #[cfg(test)]
@@ -119,8 +153,9 @@ mod tests {
             error: Some("a \"b\"".to_owned()),
             room_version: Some("7".to_owned()),
             retry_after_ms: Some(2000),
+            extra: Some(r#"{"x":[]}"#.into()),
         };
-        assert_eq!((read.known_errcode(), read), (Some(Errcode::LimitExceeded), expected));
+        assert_eq!((read.errcode(), read), (Some(Errcode::LimitExceeded), expected));
         let long = format!(r#"{{"error":"{}"}}"#, "a".repeat(ErrorBody::MAX_BYTES));
         let long_name = format!(r#"{{"errcode":"{}"}}"#, "a".repeat(256));
         for nothing in [
@@ -132,6 +167,7 @@ mod tests {
             r#"{"errcode":"M_FORBIDDEN"}}"#,
             r#"{"errcode":1,"error":null,"room_version":7,"retry_after_ms":"1"}"#,
             r#"{"errcode":"a","errcode":"a"}"#,
+            r#"{"errcode":"\ud83d","error":"\ud83d"}"#,
             r#"{"retry_after_ms":-1}"#,
             r#"{"retry_after_ms":1.5}"#,
             long.as_str(),
@@ -139,6 +175,11 @@ mod tests {
         ] {
             assert_eq!(ErrorBody::read(nothing), ErrorBody::default(), "{nothing}");
         }
-        assert_eq!(ErrorBody::read(r#"{"errcode":"M_X"}"#).known_errcode(), None);
+        assert_eq!(ErrorBody::read(r#"{"errcode":"M_X"}"#).errcode(), Some(Errcode::from("M_X")));
+        let spoiled = r#"{"errcode":"M_X","a":1,"b":"\ud83d","c":1e400,"d":{},"d":{},"e":{"f":1,"f":2},"\ud83d":0,"error":1,"z":[]}"#;
+        let read = ErrorBody::read(spoiled);
+        assert_eq!((read.errcode.as_deref(), read.extra.as_deref()), (Some("M_X"), Some(r#"{"a":1,"z":[]}"#)));
+        let deep = format!(r#"{{"errcode":"M_X","x":{}{}}}"#, "[".repeat(16), "]".repeat(16));
+        assert_eq!((ErrorBody::read(&deep).errcode, ErrorBody::read(&deep).extra), (Some("M_X".to_owned()), None));
     }
 }

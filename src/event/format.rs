@@ -15,8 +15,15 @@ use crate::id::{EventId, IdError, MAX_ID_BYTES, RoomId, UserId};
 use crate::json::{Field, JsonError, Kind, Reader, Str, read_object_field};
 use crate::room_version::{EventIdFormat, RoomVersion};
 
-/// The most bytes that an event may have in canonical form, signatures and `unsigned` included.
+/// The most bytes that an event may have in canonical form, signatures included. `unsigned` does not count: no signature covers
+/// it, and any server on the way may change it.
 pub const MAX_EVENT_BYTES: usize = 65_536;
+/// The most bytes of an event that is made here or taken by a request: 128 less than [`MAX_EVENT_BYTES`], since other servers
+/// count what they add to it (an age, the content before it).
+pub const MAX_SUBMITTED_BYTES: usize = MAX_EVENT_BYTES - 128;
+/// The deepest nesting of an event that is taken by a request: 120 levels. Around it transactions, requests and `/sync` have
+/// more, and what reads them may stop at 128.
+pub const MAX_SUBMITTED_DEPTH: u32 = 120;
 /// The most events that `auth_events` may name.
 pub const MAX_AUTH_EVENTS: usize = 10;
 /// The most events that `prev_events` may name.
@@ -77,6 +84,8 @@ pub struct FormattedPdu<'a> {
     pdu: Pdu<'a>,
     version: RoomVersion,
     links: Links<'a>,
+    /// How many bytes its canonical form has.
+    bytes: usize,
     /// What the servers sign.
     essential: String,
 }
@@ -114,7 +123,7 @@ impl<'a> Pdu<'a> {
                 pdu.with_event_id(event_id_of(version, &Sha256Hash::of_text(&essential)))
             }
         };
-        Ok(FormattedPdu { pdu, version, links, essential })
+        Ok(FormattedPdu { pdu, version, links, bytes, essential })
     }
 }
 
@@ -130,6 +139,22 @@ impl<'a> FormattedPdu<'a> {
     #[must_use]
     pub const fn pdu(&self) -> &Pdu<'a> {
         &self.pdu
+    }
+
+    /// Returns how many bytes the event has in canonical form, without `unsigned`.
+    #[must_use]
+    pub const fn canonical_bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Returns whether the event is nested no deeper than [`MAX_SUBMITTED_DEPTH`].
+    pub(crate) fn leaves_depth(&self) -> bool {
+        const WITHIN: u32 = MAX_SUBMITTED_DEPTH - 1;
+        let is_deep = |value: &str| Reader::with_depth(value, WITHIN).skip_value().is_err();
+        // Nearly all events have fewer brackets than that in all.
+        let brackets = |value: &str| value.bytes().filter(|byte| matches!(byte, b'{' | b'[')).count();
+        let may_be_deep = |value: &str| u32::try_from(brackets(value)).is_ok_and(|brackets| brackets > WITHIN);
+        !self.pdu.members().any(|(_, value)| may_be_deep(value) && is_deep(value))
     }
 
     /// The room version whose format it has.
@@ -196,7 +221,6 @@ impl<'a> Links<'a> {
         let mut sha256 = Field::Missing;
         let mut signatures = Field::Missing;
         let mut content = Field::Missing;
-        let mut unsigned = Field::Missing;
         let mut has_event_id = false;
         for (key, value) in pdu.members() {
             let reader = &mut Reader::new(value);
@@ -208,13 +232,11 @@ impl<'a> Links<'a> {
                 "hashes" => sha256.put(hashes(reader)?),
                 "signatures" => signatures.put(signature_map(value)?),
                 "content" => content.put(is_object(reader)?),
-                "unsigned" => unsigned.put(is_object(reader)?),
                 "event_id" => has_event_id = true,
                 _ => {}
             }
         }
         required("content", content)?;
-        unsigned.optional(FormatError::WrongKind("unsigned"))?;
         if has_event_id && version.rules().event_ids != EventIdFormat::InBody {
             return Err(FormatError::Unexpected("event_id"));
         }

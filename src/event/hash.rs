@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::PduError;
 use super::pdu::{Pdu, id_in_body};
-use super::redaction::essential;
+use super::redaction::{essential, essential_of_stored};
 use crate::json::{Canonical, CanonicalDialect, JsonError, Kind, Reader, Without, canonicalize};
 use crate::room_version::{EventIdFormat, RoomVersion};
 use crate::unpadded_base64;
@@ -82,7 +82,10 @@ pub fn without_event_id(version: RoomVersion, text: &str) -> Result<String, Json
     }
     let mut out = String::with_capacity(text.len());
     reader.object(|key, reader| {
-        let value = reader.skip()?;
+        let (value, ()) = match key.is("unsigned") {
+            true => reader.with_text(Reader::skip_unsigned)?,
+            false => reader.with_text(Reader::skip_value)?,
+        };
         if !key.is("event_id") {
             out.push(if out.is_empty() { '{' } else { ',' });
             key.push_as_written(&mut out);
@@ -127,6 +130,36 @@ pub fn event_id(version: RoomVersion, text: &str) -> Result<String, PduError> {
         EventIdFormat::InBody => id_in_body(text),
         EventIdFormat::StandardHash | EventIdFormat::UrlSafeHash => {
             Ok(event_id_of(version, &reference_hash(version, text)?))
+        }
+    }
+}
+
+/// The ID of an event that stands in a database, as whoever took it computed it: with whatever numbers it has.
+///
+/// Since v6 an event has integers within ±(2^53-1) only, and [`event_id`] refuses others. Servers have taken such events all
+/// the same, with a `depth` of 2^64-1 for example. This function is for these; an event that comes in has no ID of this kind.
+///
+/// # Errors
+///
+/// As [`event_id`], but for numbers that the version does not have.
+///
+/// # Examples
+///
+/// ```
+/// use matrix_knock::RoomVersion;
+/// use matrix_knock::event::{event_id, event_id_of_stored};
+///
+/// let event = r#"{"type":"X","depth":18446744073709551615,"content":{}}"#;
+/// assert!(event_id(RoomVersion::V10, event).is_err());
+/// let id = event_id_of_stored(RoomVersion::V10, event)?;
+/// assert_eq!(Ok(id), event_id(RoomVersion::V5, event));
+/// # Ok::<(), matrix_knock::event::PduError>(())
+/// ```
+pub fn event_id_of_stored(version: RoomVersion, text: &str) -> Result<String, PduError> {
+    match version.rules().event_ids {
+        EventIdFormat::InBody => id_in_body(text),
+        EventIdFormat::StandardHash | EventIdFormat::UrlSafeHash => {
+            Ok(event_id_of(version, &Sha256Hash::of(&essential_of_stored(version, text)?)))
         }
     }
 }

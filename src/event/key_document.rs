@@ -4,9 +4,9 @@
 
 use std::collections::BTreeMap;
 
-use super::sign::{SignError, Signatures, check_key_id, push_object, with_signatures};
+use super::sign::{SignError, Signatures, push_object, push_signatures};
 use super::signature::Sign;
-use crate::id::ServerName;
+use crate::id::{KeyId, ServerName};
 use crate::json::push_string;
 use crate::unpadded_base64;
 
@@ -17,14 +17,14 @@ use crate::unpadded_base64;
 /// ```
 /// # #[cfg(feature = "ed25519")] {
 /// use matrix_knock::Ed25519;
-/// use matrix_knock::event::{Ed25519Key, KeyDocument, Keys, ServerKeys};
-/// use matrix_knock::id::ServerName;
+/// use matrix_knock::event::{Ed25519Key, KeyDocument, Keys, ServerKeys, Sign};
+/// use matrix_knock::id::{KeyId, ServerName};
 ///
 /// let server = ServerName::parse("a.example")?;
-/// let key = Ed25519Key::from_seed("ed25519:2", &[7; 32]);
+/// let key = Ed25519Key::from_seed("ed25519:2", &[7; 32])?;
 /// let document = KeyDocument::new(server, 1_700_000_000_000)
-///     .with_key("ed25519:2", key.public_key())?
-///     .with_old_key("ed25519:1", [1; 32], 1_600_000_000_000)?
+///     .with_key(key.key_id(), key.public_key())
+///     .with_old_key(KeyId::parse("ed25519:1")?, [1; 32], 1_600_000_000_000)
 ///     .sign(&[&key])?;
 ///
 /// // What another server makes of it.
@@ -54,25 +54,17 @@ impl<'a> KeyDocument<'a> {
     }
 
     /// Adds a key in use.
-    ///
-    /// # Errors
-    ///
-    /// [`SignError::KeyId`] if the ID is not `ed25519:` and a version.
-    pub fn with_key(mut self, key_id: &str, public_key: [u8; 32]) -> Result<Self, SignError> {
-        check_key_id(key_id)?;
-        self.keys.insert(key_id.to_owned(), public_key);
-        Ok(self)
+    #[must_use]
+    pub fn with_key(mut self, key_id: KeyId<'_>, public_key: [u8; 32]) -> Self {
+        self.keys.insert(key_id.as_str().to_owned(), public_key);
+        self
     }
 
     /// Adds a key that was in use until `expired_ts`, in milliseconds since the Unix epoch, at most 2^53-1.
-    ///
-    /// # Errors
-    ///
-    /// As [`with_key`](Self::with_key).
-    pub fn with_old_key(mut self, key_id: &str, public_key: [u8; 32], expired_ts: u64) -> Result<Self, SignError> {
-        check_key_id(key_id)?;
-        self.old_keys.insert(key_id.to_owned(), (public_key, expired_ts));
-        Ok(self)
+    #[must_use]
+    pub fn with_old_key(mut self, key_id: KeyId<'_>, public_key: [u8; 32], expired_ts: u64) -> Self {
+        self.old_keys.insert(key_id.as_str().to_owned(), (public_key, expired_ts));
+        self
     }
 
     /// Returns the document as canonical JSON, signed by these keys: each of those in use has to be among them, or other
@@ -82,23 +74,24 @@ impl<'a> KeyDocument<'a> {
     ///
     /// [`SignError::Signers`] if a key in use does not sign, or a signer is not a key in use.
     pub fn sign(&self, signers: &[&dyn Sign]) -> Result<String, SignError> {
-        let not_signing = self.keys.keys().find(|key_id| !signers.iter().any(|signer| signer.key_id() == *key_id));
-        let not_in_use = signers.iter().map(|signer| signer.key_id()).find(|key_id| !self.keys.contains_key(*key_id));
+        let not_signing = self.keys.keys().find(|key_id| !signers.iter().any(|signer| signer.key_id() == **key_id));
+        let mut signing = signers.iter().map(|signer| signer.key_id().as_str());
+        let not_in_use = signing.find(|key_id| !self.keys.contains_key(*key_id));
         if let Some(key_id) = not_in_use.or(not_signing.map(String::as_str)) {
             return Err(SignError::Signers { key_id: key_id.to_owned() });
         }
-        let message = self.message();
+        let message = self.text(None);
         let mut signatures = Signatures::new();
         let own = signatures.entry(self.server.as_str().to_owned()).or_default();
         for signer in signers {
             let signature = signer.sign(message.as_bytes());
-            own.insert(signer.key_id().to_owned(), unpadded_base64::encode(&signature));
+            own.insert(signer.key_id().as_str().to_owned(), unpadded_base64::encode(&signature));
         }
-        Ok(with_signatures(&message, &signatures)?)
+        Ok(self.text(Some(&signatures)))
     }
 
-    /// The document without signatures, as canonical JSON: what is signed.
-    fn message(&self) -> String {
+    /// The document as canonical JSON. Without signatures it is what is signed.
+    fn text(&self, signatures: Option<&Signatures>) -> String {
         let mut out = String::from(r#"{"old_verify_keys":"#);
         push_object(&mut out, &self.old_keys, |out, (key, expired_ts)| {
             let (key, expired_ts) = (unpadded_base64::encode(key), (*expired_ts).min(MAX_INTEGER));
@@ -106,6 +99,10 @@ impl<'a> KeyDocument<'a> {
         });
         out.push_str(r#","server_name":"#);
         push_string(&mut out, self.server.as_str());
+        if let Some(signatures) = signatures {
+            out.push_str(r#","signatures":"#);
+            push_signatures(&mut out, signatures);
+        }
         out.push_str(&format!(r#","valid_until_ts":{},"verify_keys":"#, self.valid_until_ts.min(MAX_INTEGER)));
         push_object(&mut out, &self.keys, |out, key| {
             out.push_str(&format!(r#"{{"key":"{}"}}"#, unpadded_base64::encode(key)));
@@ -125,12 +122,11 @@ mod tests {
     #[test]
     fn what_others_read() {
         let server = ServerName::parse(SERVER).unwrap();
-        let [one, two] = ["ed25519:b", "ed25519:a"].map(|key_id| Ed25519Key::from_seed(key_id, &[7; 32]));
+        let [one, two] = ["ed25519:b", "ed25519:a"].map(|key_id| Ed25519Key::from_seed(key_id, &[7; 32]).unwrap());
         let document = KeyDocument::new(server, u64::MAX)
             .with_key(one.key_id(), one.public_key())
-            .and_then(|document| document.with_key(two.key_id(), two.public_key()))
-            .and_then(|document| document.with_old_key("ed25519:old", [1; 32], 5))
-            .unwrap();
+            .with_key(two.key_id(), two.public_key())
+            .with_old_key(KeyId::parse("ed25519:old").unwrap(), [1; 32], 5);
         let keys = ServerKeys::parse(server, &document.sign(&[&one, &two]).unwrap(), &Ed25519).unwrap();
         assert_eq!(keys.server_name(), server);
         let until = KeyValidity::Until(MAX_INTEGER);
@@ -146,7 +142,7 @@ mod tests {
             refused(&[&one]),
             "`ed25519:a` is either a key in use that does not sign or a signer that is not in use"
         );
-        let other = Ed25519Key::from_seed("ed25519:c", &[8; 32]);
+        let other = Ed25519Key::from_seed("ed25519:c", &[8; 32]).unwrap();
         assert_eq!(
             refused(&[&one, &two, &other]),
             "`ed25519:c` is either a key in use that does not sign or a signer that is not in use"
@@ -156,8 +152,8 @@ mod tests {
     #[test]
     fn as_it_is_written() {
         let server = ServerName::parse(SERVER).unwrap();
-        let key = Ed25519Key::from_seed("ed25519:1", &[7; 32]);
-        let document = KeyDocument::new(server, 9).with_key("ed25519:1", [0; 32]).unwrap();
+        let key = Ed25519Key::from_seed("ed25519:1", &[7; 32]).unwrap();
+        let document = KeyDocument::new(server, 9).with_key(key.key_id(), [0; 32]);
         let text = document.sign(&[&key]).unwrap();
         let start = r#"{"old_verify_keys":{},"server_name":"a.example","signatures":{"a.example":{"ed25519:1":""#;
         let end = r#""}},"valid_until_ts":9,"verify_keys":{"ed25519:1":{"key":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}}}"#;

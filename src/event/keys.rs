@@ -13,8 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::signature::{ServerSignatures, Verify, check_server_signatures};
 use crate::id::{OwnedServerName, ServerName};
 use crate::json::{
-    CanonicalDialect, Field, JsonError, Kind, Reader, Str, Without, canonical, canonical_part, read_object,
-    read_object_field,
+    CanonicalDialect, Field, JsonError, Kind, Reader, Str, Without, canonical_part, read_object, read_object_field,
 };
 use crate::room_version::RoomVersionRules;
 use crate::unpadded_base64;
@@ -159,12 +158,6 @@ pub enum ServerKeysError {
     /// It is of another server than was asked.
     #[error("the key document is of another server")]
     OtherServer,
-    /// A key in use is no ed25519 key.
-    #[error("the key `{key_id}` is malformed")]
-    Key {
-        /// Its ID.
-        key_id: String,
-    },
     /// None of the keys in use has signed the document.
     #[error("no key of the document has signed it")]
     NotSigned,
@@ -180,7 +173,7 @@ impl ServerKeys {
     /// Reads a `/_matrix/key/v2/server` document of this server: at least one of its keys in use has signed it, and
     /// every signature by one of them verifies.
     ///
-    /// Keys of other algorithms than ed25519 are passed over.
+    /// Keys of other algorithms than ed25519 are ignored, and so are malformed ones.
     ///
     /// # Errors
     ///
@@ -193,9 +186,11 @@ impl ServerKeys {
         if text.len() > MAX_KEY_DOCUMENT_BYTES {
             return Err(ServerKeysError::TooLarge { bytes: text.len() });
         }
-        let whole = canonical(text, CanonicalDialect::Strict)?;
-        let message = canonical_part(&whole, CanonicalDialect::Strict, Without(&["signatures", "unsigned"]))?;
-        let document = Document::read(text)?;
+        // The lenient dialect: a number that no key has costs the key that has it. What has no
+        // canonical form at all, nobody can have signed.
+        let whole = canonical_part(text, CanonicalDialect::Lenient, Without(&["unsigned"]))?;
+        let message = canonical_part(&whole, CanonicalDialect::Lenient, Without(&["signatures"]))?;
+        let document = Document::read(&whole)?;
         let name = required("server_name", document.server_name)?;
         if !name.is(server.as_str()) {
             return Err(ServerKeysError::OtherServer);
@@ -203,8 +198,10 @@ impl ServerKeys {
         let until = KeyValidity::Until(required("valid_until_ts", document.valid_until_ts)?);
         let mut keys = BTreeMap::new();
         for (key_id, key) in required("verify_keys", document.verify_keys)? {
-            let public_key = key.ok_or(ServerKeysError::Key { key_id: key_id.clone() })?.public_key;
-            keys.insert(key_id, VerifyKey { public_key, validity: until });
+            // A key that cannot be read is a key less. Were it the only one, nothing would have signed the document.
+            if let Some(OldKey { public_key, .. }) = key {
+                keys.insert(key_id, VerifyKey { public_key, validity: until });
+            }
         }
         let signatures = required("signatures", document.signatures)?;
         let key = |key_id: &str| keys.get(key_id).map(|key: &VerifyKey| key.public_key);

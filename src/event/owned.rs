@@ -47,6 +47,12 @@ impl OwnedPdu {
         Pdu::parse_stored(text.as_ref()).map(Pdu::into_owned)
     }
 
+    /// The same event with a note of its ID, as a host has computed or stored it.
+    #[must_use]
+    pub fn with_event_id(self, event_id: impl Into<Box<str>>) -> Self {
+        Self { event_id: Some(event_id.into()), ..self }
+    }
+
     /// Borrows the event. It is not read again.
     #[must_use]
     pub fn as_pdu(&self) -> Pdu<'_> {

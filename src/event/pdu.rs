@@ -6,13 +6,13 @@ use super::Event;
 use super::content::MemberFacts;
 use super::event_type::EventType;
 use crate::json::{
-    Canonical, CanonicalDialect, Everything, Field, Filter, JsonError, JsonErrorKind, Kind, Reader, Str, Without,
-    canonical_part, canonicalize,
+    Canonical, CanonicalDialect, Field, Filter, JsonError, JsonErrorKind, Kind, Reader, Str, Without, canonical_part,
+    canonicalize, read_array_unread, read_object, read_object_unread,
 };
 use crate::room_version::{EventIdFormat, RoomVersion};
 
-/// The longest text that [`Pdu::parse`] looks at, in bytes: six times the 65,536 bytes that an event may have in
-/// canonical form, since an escape (`\u0061`) may take six bytes for one.
+/// The longest text without `unsigned` that [`Pdu::parse`] looks at, in bytes: six times the 65,536 bytes that an event may
+/// have in canonical form, since an escape (`\u0061`) may take six bytes for one.
 pub const MAX_EVENT_TEXT_BYTES: usize = 6 * 65_536;
 
 /// A JSON text that is not even the outline of an event.
@@ -83,11 +83,13 @@ struct Form<'a> {
 }
 
 impl<'a> Form<'a> {
+    /// `unsigned` is no part of it: nobody signs it, and any server on the way may change it.
     fn of(text: &'a str) -> Result<Self, PduError> {
-        let (canonical, loose_number) = match canonicalize(text, CanonicalDialect::Strict, Everything) {
+        const SIGNED: Without<'_> = Without(&["unsigned"]);
+        let (canonical, loose_number) = match canonicalize(text, CanonicalDialect::Strict, SIGNED) {
             Ok(canonical) => (canonical, None),
             Err(error) if error.kind() == JsonErrorKind::NumberNotAllowed => {
-                (canonicalize(text, CanonicalDialect::Lenient, Everything)?, Some(error))
+                (canonicalize(text, CanonicalDialect::Lenient, SIGNED)?, Some(error))
             }
             Err(error) => return Err(error.into()),
         };
@@ -126,6 +128,7 @@ impl<'a> Outline<'a> {
                 self.member_facts = Some(facts);
             }
             "prev_events" => self.prev_events.put(sole_prev_event(reader)?),
+            "unsigned" => reader.skip_unsigned()?,
             _ => reader.skip_value()?,
         }
         Ok(())
@@ -148,15 +151,18 @@ impl<'a> Outline<'a> {
 }
 
 impl<'a> Pdu<'a> {
-    /// Reads an event that comes from anywhere. The whole text is checked: JSON, nesting, keys that stand twice at any
-    /// level, escapes.
+    /// Reads an event that comes from anywhere. The whole text is checked: JSON, nesting, keys that occur twice at any
+    /// level, escapes. `unsigned` is no part of the event: of it no more than the grammar of JSON is checked.
     ///
     /// # Errors
     ///
     /// [`PduError`], by the first thing that is wrong.
     pub fn parse(text: &'a str) -> Result<Self, PduError> {
         if text.len() > MAX_EVENT_TEXT_BYTES {
-            return Err(PduError::TooLarge { bytes: text.len() });
+            let bytes = signed_len(text);
+            if bytes > MAX_EVENT_TEXT_BYTES {
+                return Err(PduError::TooLarge { bytes });
+            }
         }
         let form = Form::of(text)?;
         let mut outline = Outline::default();
@@ -308,6 +314,84 @@ impl Event for Pdu<'_> {
     }
 }
 
+/// Returns the texts of the PDUs of a transaction (the body of `PUT /send/{txnId}`), each to be read by itself: one that is
+/// malformed, or nested too deep, costs itself only.
+///
+/// At most [`MAX_TRANSACTION_PDUS`] are returned, as many as a transaction may have.
+///
+/// # Errors
+///
+/// [`JsonError`] if the body is not an object, or it cannot be told where one PDU ends and the next begins.
+///
+/// <https://spec.matrix.org/v1.19/server-server-api/#put_matrixfederationv1sendtxnid>
+///
+/// # Examples
+///
+/// ```
+/// use matrix_knock::event::{Pdu, transaction_pdus};
+///
+/// let deep = format!("{}{}", "[".repeat(500), "]".repeat(500));
+/// let body = format!(r#"{{"origin":"a.example","pdus":[{deep},{{"type":"t","sender":"@a:b","content":{{}}}}]}}"#);
+/// let pdus = transaction_pdus(&body)?;
+/// assert_eq!(pdus.iter().map(|text| Pdu::parse(text).is_ok()).collect::<Vec<_>>(), [false, true]);
+/// # Ok::<(), matrix_knock::json::JsonError>(())
+/// ```
+pub fn transaction_pdus(body: &str) -> Result<Vec<&str>, JsonError> {
+    let mut list = None;
+    read_object_unread(body, |key, value| {
+        if key.is("pdus") {
+            list = Some(value);
+        }
+    })?;
+    let mut pdus = Vec::new();
+    if let Some(list) = list {
+        read_array_unread(list, |pdu| {
+            if pdus.len() < MAX_TRANSACTION_PDUS {
+                pdus.push(pdu);
+            }
+        })?;
+    }
+    Ok(pdus)
+}
+
+/// The most PDUs of a transaction.
+pub const MAX_TRANSACTION_PDUS: usize = 50;
+
+/// The text of an event without its `unsigned`. A text that cannot be read stays as it is: whoever
+/// reads it next refuses it.
+pub(crate) fn without_unsigned(text: &str) -> String {
+    let mut out = String::new();
+    match each_signed(text, |part| out.push_str(part)) {
+        Ok(()) => out,
+        Err(_) => text.to_owned(),
+    }
+}
+
+/// How many bytes [`without_unsigned`] has, whatever the text has: nothing of it is copied.
+pub(crate) fn signed_len(text: &str) -> usize {
+    let mut bytes = 0_usize;
+    match each_signed(text, |part| bytes = bytes.saturating_add(part.len())) {
+        Ok(()) => bytes,
+        Err(_) => text.len(),
+    }
+}
+
+/// Hands out the text of an event without its `unsigned`, from its beginning to its end.
+fn each_signed(text: &str, mut each: impl FnMut(&str)) -> Result<(), JsonError> {
+    let mut before = "{";
+    read_object(text, |key, reader| {
+        let value = reader.skip_unread()?;
+        if !key.is("unsigned") {
+            let (quote, key) = key.as_written();
+            [before, quote, key, quote, ":", value].into_iter().for_each(&mut each);
+            before = ",";
+        }
+        Ok(())
+    })?;
+    each(if before == "{" { "{}" } else { "}" });
+    Ok(())
+}
+
 /// The `type` of any object that has one.
 pub(crate) fn event_type(text: &str) -> Result<Str<'_>, PduError> {
     string_in(text, "type")
@@ -324,8 +408,10 @@ fn string_in<'a>(text: &'a str, name: &'static str) -> Result<Str<'a>, PduError>
         return Err(PduError::NotAnObject);
     }
     let mut field = Field::Missing;
-    reader.object(|key, reader| {
-        if key.is(name) { reader.string_field().map(|found| field.put(found)) } else { reader.skip_value() }
+    reader.object(|key, reader| match () {
+        () if key.is(name) => reader.string_field().map(|found| field.put(found)),
+        () if key.is("unsigned") => reader.skip_unsigned(),
+        () => reader.skip_value(),
     })?;
     reader.end()?;
     required(name, field)

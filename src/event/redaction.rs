@@ -29,12 +29,17 @@ use crate::room_version::{RoomVersion, RoomVersionRules};
 /// # Ok::<(), matrix_knock::event::PduError>(())
 /// ```
 pub fn redact(version: RoomVersion, text: &str) -> Result<String, PduError> {
-    redacted(version, text, true).map(Canonical::into_text)
+    redacted(version, CanonicalDialect::of(version), text, true).map(Canonical::into_text)
 }
 
 /// What a server hashes for the event ID and signs: the redacted event without its signatures.
 pub(crate) fn essential(version: RoomVersion, text: &str) -> Result<Canonical<'_>, PduError> {
-    redacted(version, text, false)
+    redacted(version, CanonicalDialect::of(version), text, false)
+}
+
+/// [`essential`] with whatever numbers the event has.
+pub(crate) fn essential_of_stored(version: RoomVersion, text: &str) -> Result<Canonical<'_>, PduError> {
+    redacted(version, CanonicalDialect::Lenient, text, false)
 }
 
 /// [`essential`] of an event that was read, as text.
@@ -45,11 +50,16 @@ pub(crate) fn essential_of(version: RoomVersion, pdu: &Pdu<'_>) -> Result<String
     Ok(pdu.canonical_part(CanonicalDialect::of(version), Redaction::Event(&kept))?)
 }
 
-fn redacted(version: RoomVersion, text: &str, signatures: bool) -> Result<Canonical<'_>, PduError> {
+fn redacted(
+    version: RoomVersion,
+    dialect: CanonicalDialect,
+    text: &str,
+    signatures: bool,
+) -> Result<Canonical<'_>, PduError> {
     let rules = version.rules();
     let redact = |content| {
         let kept = Kept { updated: rules.updated_redaction, content, signatures };
-        canonicalize(text, CanonicalDialect::of(version), Redaction::Event(&kept))
+        canonicalize(text, dialect, Redaction::Event(&kept))
     };
     // What stays of the content depends on the type, which comes last in canonical form. Nearly all events that come this
     // way are member events, so a look at the end saves the search for the type in them.
@@ -135,7 +145,7 @@ impl Filter for Redaction<'_> {
                 },
                 "signatures" => keep_if(kept.signatures),
                 "membership" | "origin" | "prev_state" => keep_if(!kept.updated),
-                _ => Member::Omit,
+                _ => Member::omit(key),
             },
             Self::Content(content) => match content {
                 // What is no object has no `signed`: the key goes. An object without it becomes empty.

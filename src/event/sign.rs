@@ -11,10 +11,10 @@ use super::hash::{Sha256Hash, content_hash, event_id, event_id_of};
 use super::pdu::{Pdu, id_in_body};
 use super::redaction::essential;
 use super::signature::Sign;
-use crate::id::ServerName;
+use crate::id::{KeyId, ServerName};
 use crate::json::{
-    CanonicalDialect, Field, JsonError, JsonText, Kind, Reader, Without, canonical, canonical_part, push_string,
-    read_object_field,
+    CanonicalDialect, Everything, Field, JsonError, JsonText, Kind, Reader, Without, canonical_part, canonicalize,
+    push_string, read_object_field,
 };
 use crate::room_version::{EventIdFormat, RoomVersion};
 use crate::unpadded_base64;
@@ -90,12 +90,6 @@ pub enum SignError {
         /// The key.
         key_id: String,
     },
-    /// The key's ID is not `ed25519:` and a version.
-    #[error("the key ID `{key_id}` is not `ed25519:` and a version")]
-    KeyId {
-        /// The ID.
-        key_id: String,
-    },
 }
 
 /// Puts the content hash into an event and signs it.
@@ -116,7 +110,7 @@ pub enum SignError {
 /// use matrix_knock::event::{Ed25519Key, sign_event};
 /// use matrix_knock::id::ServerName;
 ///
-/// let key = Ed25519Key::from_seed("ed25519:1", &[7; 32]);
+/// let key = Ed25519Key::from_seed("ed25519:1", &[7; 32]).expect("a key ID");
 /// let server = ServerName::parse("b.example").expect("a server name");
 /// let event = r#"{"type":"m.room.member","content":{"membership":"knock"}}"#;
 /// let signed = sign_event(RoomVersion::V10, event, server, &key).expect("an event");
@@ -130,18 +124,16 @@ pub fn sign_event(
     server: ServerName<'_>,
     signer: &(impl Sign + ?Sized),
 ) -> Result<SignedEvent, SignError> {
-    let key_id = signer.key_id();
-    check_key_id(key_id)?;
     let draft = Draft::prepare(version, text)?;
     let signature = signer.sign(draft.message.as_bytes());
-    draft.sign(version, server, key_id, &signature)
+    Ok(draft.sign(server, signer.key_id(), &signature))
 }
 
 /// An event that has its content hash and waits for a signature.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Draft {
-    /// The event with its hash, as canonical JSON, without signatures.
-    hashed: String,
+    /// The members of the event with its hash, as canonical JSON: those in front of `signatures`, and those behind.
+    around: [String; 2],
     /// The signatures that it had before.
     signatures: Signatures,
     /// What is signed.
@@ -152,7 +144,8 @@ pub(crate) struct Draft {
 impl Draft {
     pub(crate) fn prepare(version: RoomVersion, text: &str) -> Result<Self, SignError> {
         let dialect = CanonicalDialect::of(version);
-        let whole = canonical(text, dialect).map_err(PduError::Json)?;
+        // Nobody signs `unsigned`, and it is no part of what is sent.
+        let whole = canonical_part(text, dialect, Without(&["unsigned"])).map_err(PduError::Json)?;
         let found = Found::read(&whole)?;
         if found.has_event_id && version.rules().event_ids != EventIdFormat::InBody {
             return Err(SignError::EventId);
@@ -160,16 +153,14 @@ impl Draft {
         let hash = content_hash(version, &whole)?;
         let hashed = match found.sha256 {
             None => {
-                let bare =
-                    canonical_part(&whole, dialect, Without(&["hashes", "signatures"])).map_err(PduError::Json)?;
-                let hashed = with_members(&bare, &format!(r#""hashes":{{"sha256":"{hash}"}}"#));
-                canonical(&hashed, dialect).map_err(PduError::Json)?
+                let bare = canonicalize(&whole, dialect, Without(&["hashes"])).map_err(PduError::Json)?;
+                let [front, behind] = bare.around("hashes");
+                object([&front, &format!(r#""hashes":{{"sha256":"{hash}"}}"#), &behind])
             }
-            Some(claimed) if Sha256Hash::from_base64(&claimed) == Some(hash) => {
-                canonical_part(&whole, dialect, Without(&["signatures"])).map_err(PduError::Json)?
-            }
+            Some(claimed) if Sha256Hash::from_base64(&claimed) == Some(hash) => whole.clone(),
             Some(_) => return Err(SignError::Hash),
         };
+        let around = canonicalize(&hashed, dialect, Everything).map_err(PduError::Json)?.around("signatures");
         let essential = essential(version, &hashed)?;
         let event_id = match version.rules().event_ids {
             EventIdFormat::InBody => id_in_body(&whole)?,
@@ -178,12 +169,13 @@ impl Draft {
             }
         };
         let message = essential.into_text();
-        Ok(Self { hashed, signatures: found.signatures, message, event_id })
+        Ok(Self { around, signatures: found.signatures, message, event_id })
     }
 
     /// The event with its hash, without signatures: what a draft can be prepared from again.
-    pub(crate) fn hashed(&self) -> &str {
-        &self.hashed
+    pub(crate) fn hashed(&self) -> String {
+        let [front, behind] = &self.around;
+        object([front, "", behind])
     }
 
     /// What is to be signed.
@@ -192,49 +184,35 @@ impl Draft {
     }
 
     /// Adds a signature.
-    pub(crate) fn sign(
-        self,
-        version: RoomVersion,
-        server: ServerName<'_>,
-        key_id: &str,
-        signature: &[u8; 64],
-    ) -> Result<SignedEvent, SignError> {
-        check_key_id(key_id)?;
+    pub(crate) fn sign(self, server: ServerName<'_>, key_id: KeyId<'_>, signature: &[u8; 64]) -> SignedEvent {
         let mut signatures = self.signatures;
         let signature = unpadded_base64::encode(signature);
-        signatures.entry(server.as_str().to_owned()).or_default().insert(key_id.to_owned(), signature);
-        let text = with_signatures_in(&self.hashed, &signatures, CanonicalDialect::of(version))?;
-        Ok(SignedEvent { text, event_id: self.event_id })
+        signatures.entry(server.as_str().to_owned()).or_default().insert(key_id.as_str().to_owned(), signature);
+        let [front, behind] = &self.around;
+        let mut member = String::from(r#""signatures":"#);
+        push_signatures(&mut member, &signatures);
+        SignedEvent { text: object([front, &member, behind]), event_id: self.event_id }
     }
-}
-
-pub(super) fn check_key_id(key_id: &str) -> Result<(), SignError> {
-    if is_key_id(key_id) { Ok(()) } else { Err(SignError::KeyId { key_id: key_id.to_owned() }) }
 }
 
 /// By server and key ID.
 pub(super) type Signatures = BTreeMap<String, BTreeMap<String, String>>;
 
-/// An object with signatures, as canonical JSON of the strict dialect.
-pub(super) fn with_signatures(object: &str, signatures: &Signatures) -> Result<String, PduError> {
-    with_signatures_in(object, signatures, CanonicalDialect::Strict)
+pub(super) fn push_signatures(out: &mut String, signatures: &Signatures) {
+    push_object(out, signatures, |out, of_server| push_object(out, of_server, |out, text| push_string(out, text)));
 }
 
-fn with_signatures_in(object: &str, signatures: &Signatures, dialect: CanonicalDialect) -> Result<String, PduError> {
-    let mut members = String::from(r#""signatures":"#);
-    push_object(&mut members, signatures, |out, of_server| {
-        push_object(out, of_server, |out, text| push_string(out, text))
-    });
-    Ok(canonical(&with_members(object, &members), dialect)?)
-}
-
-/// An object with more members, not in order.
-fn with_members(object: &str, members: &str) -> String {
-    match object.strip_suffix('}') {
-        Some("{") => format!("{{{members}}}"),
-        Some(rest) => format!("{rest},{members}}}"),
-        None => object.to_owned(),
+/// An object of these groups of members. A group may be empty.
+fn object(groups: [&str; 3]) -> String {
+    let mut out = String::from("{");
+    for group in groups.into_iter().filter(|group| !group.is_empty()) {
+        if out.len() > 1 {
+            out.push(',');
+        }
+        out.push_str(group);
     }
+    out.push('}');
+    out
 }
 
 pub(super) fn push_object<T>(out: &mut String, members: &BTreeMap<String, T>, mut push: impl FnMut(&mut String, &T)) {
@@ -250,13 +228,6 @@ pub(super) fn push_object<T>(out: &mut String, members: &BTreeMap<String, T>, mu
         out.push('{');
     }
     out.push('}');
-}
-
-/// Whether a key ID is `ed25519:` and a version of letters, digits and `_`.
-pub(crate) fn is_key_id(key_id: &str) -> bool {
-    key_id.strip_prefix("ed25519:").is_some_and(|version| {
-        !version.is_empty() && version.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
-    })
 }
 
 /// What an event has already of what signing puts into it.

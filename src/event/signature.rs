@@ -3,6 +3,9 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use crate::id::KeyId;
+#[cfg(feature = "ed25519")]
+use crate::id::{IdError, OwnedKeyId};
 use crate::json::{JsonError, Str, read_object, read_object_field};
 use crate::unpadded_base64;
 
@@ -42,10 +45,11 @@ pub trait Verify {
 ///
 /// ```
 /// use matrix_knock::event::Sign;
+/// use matrix_knock::id::{KeyId, OwnedKeyId};
 ///
 /// /// A key that the host keeps elsewhere.
 /// struct Vault {
-///     key_id: String,
+///     key_id: OwnedKeyId,
 /// }
 /// # impl Vault {
 /// #     fn ed25519_sign(&self, _: &[u8]) -> [u8; 64] {
@@ -54,8 +58,8 @@ pub trait Verify {
 /// # }
 ///
 /// impl Sign for Vault {
-///     fn key_id(&self) -> &str {
-///         &self.key_id
+///     fn key_id(&self) -> KeyId<'_> {
+///         self.key_id.as_borrowed()
 ///     }
 ///     fn sign(&self, message: &[u8]) -> [u8; 64] {
 ///         self.ed25519_sign(message)
@@ -63,8 +67,8 @@ pub trait Verify {
 /// }
 /// ```
 pub trait Sign {
-    /// Returns the ID of the key: `ed25519:` and a version of letters, digits and `_`.
-    fn key_id(&self) -> &str;
+    /// Returns the ID of the key.
+    fn key_id(&self) -> KeyId<'_>;
 
     /// Signs the message.
     fn sign(&self, message: &[u8]) -> [u8; 64];
@@ -79,7 +83,7 @@ macro_rules! forward {
         }
 
         impl<T: Sign + ?Sized> Sign for $pointer {
-            fn key_id(&self) -> &str {
+            fn key_id(&self) -> KeyId<'_> {
                 (**self).key_id()
             }
 
@@ -135,16 +139,19 @@ impl Verify for Ed25519 {
 #[cfg(feature = "ed25519")]
 #[derive(Clone)]
 pub struct Ed25519Key {
-    key_id: String,
+    key_id: OwnedKeyId,
     key: ed25519_dalek::SigningKey,
 }
 
 #[cfg(feature = "ed25519")]
 impl Ed25519Key {
-    /// The key that 32 secret bytes make. Its ID is `ed25519:` and a version that the server chooses.
-    #[must_use]
-    pub fn from_seed(key_id: &str, seed: &[u8; 32]) -> Self {
-        Self { key_id: key_id.to_owned(), key: ed25519_dalek::SigningKey::from_bytes(seed) }
+    /// Creates the key that 32 secret bytes make. Its ID is `ed25519:` and a version that the server chooses.
+    ///
+    /// # Errors
+    ///
+    /// [`IdError::KeyId`] if the ID is not one that a key can have.
+    pub fn from_seed(key_id: &str, seed: &[u8; 32]) -> Result<Self, IdError> {
+        Ok(Self { key_id: OwnedKeyId::parse(key_id)?, key: ed25519_dalek::SigningKey::from_bytes(seed) })
     }
 
     /// The public key that belongs to it.
@@ -163,8 +170,8 @@ impl std::fmt::Debug for Ed25519Key {
 
 #[cfg(feature = "ed25519")]
 impl Sign for Ed25519Key {
-    fn key_id(&self) -> &str {
-        &self.key_id
+    fn key_id(&self) -> KeyId<'_> {
+        self.key_id.as_borrowed()
     }
 
     fn sign(&self, message: &[u8]) -> [u8; 64] {

@@ -9,7 +9,7 @@
 //!
 //! <https://spec.matrix.org/v1.19/server-server-api/#validating-hashes-and-signatures-on-received-events>
 
-use super::content::member::{MemberContent, MemberFacts};
+use super::content::member::MemberContent;
 use super::event_type::EventType;
 use super::format::FormattedPdu;
 use super::hash::content_hash_of;
@@ -19,7 +19,6 @@ use super::redaction::redact;
 use super::signature::{ServerSignatures, Verify, check_server_signatures};
 use super::{Event, Membership, PduError};
 use crate::id::{UserId, domain};
-use crate::json::Field;
 use crate::room_version::{EventIdFormat, RoomVersion};
 
 /// Why the signatures of an event do not make it an event of those who must have signed it.
@@ -43,9 +42,6 @@ pub enum SignatureError {
         /// The key.
         key_id: String,
     },
-    /// The `join_authorised_via_users_server` is no user ID, so that no server can have signed for it.
-    #[error("`join_authorised_via_users_server` is not a user ID")]
-    NoAuthorizingUser,
 }
 
 /// An event of those who must have signed it. A third-party invite is signed by nobody for certain: whether to believe it is
@@ -80,12 +76,16 @@ pub struct RedactedPdu {
 }
 
 impl<'a> FormattedPdu<'a> {
-    /// Checks the signatures of every server that must have signed: the sender's (but for third-party invites), before v3
-    /// that of the event ID, since v8 that of the user who authorizes a join.
+    /// Checks the signatures of every server that must have signed: the sender's (but for third-party invites), and before v3
+    /// that of the event ID.
     ///
     /// Each of them must have signed by at least one known key that counts for the event's time, and *every* signature by
-    /// such a key must verify. Signatures by other keys, and of other servers, are passed over. `now` is the time in
+    /// such a key must verify. Signatures by other keys, and of other servers, are ignored. `now` is the time in
     /// milliseconds since the Unix epoch.
+    ///
+    /// Since v8 the signature of the server of the user who authorizes a join is checked too, but its absence is no error here:
+    /// it is for [a rule](crate::auth::Rule::AuthorizingServerSignature) to refuse. [`SignedPdu::signed_by`] says whether it is
+    /// there.
     ///
     /// # Errors
     ///
@@ -128,6 +128,12 @@ impl<'a> FormattedPdu<'a> {
         for server in needed {
             if !signed_by.contains(&server) {
                 self.check_server(&server, keys, verifier, now)?;
+                signed_by.push(server);
+            }
+        }
+        // Whether this one has signed is for a rule to judge.
+        if let Some(server) = authorizing_server(self.version(), self.pdu()) {
+            if !signed_by.contains(&server) && self.check_server(&server, keys, verifier, now).is_ok() {
                 signed_by.push(server);
             }
         }
@@ -175,17 +181,19 @@ fn signers(version: RoomVersion, pdu: &Pdu<'_>) -> Result<Vec<String>, Signature
             servers.push(server.to_owned());
         }
     }
-    if rules.restricted_join_rule && member.is_some_and(MemberFacts::has_authorizing_user) {
-        match MemberContent::read(pdu.content()).unwrap_or_default().authorizing_user {
-            Field::Missing | Field::Malformed => return Err(SignatureError::NoAuthorizingUser),
-            Field::Is(user) => {
-                let user = user.text();
-                let user = UserId::parse(&user).map_err(|_| SignatureError::NoAuthorizingUser)?;
-                servers.push(user.server_name().as_str().to_owned());
-            }
-        }
-    }
     Ok(servers)
+}
+
+/// Since v8: the server of the user who authorizes a join. `None` if there is no such user, or no such server.
+fn authorizing_server(version: RoomVersion, pdu: &Pdu<'_>) -> Option<String> {
+    if !version.rules().restricted_join_rule || !pdu.is_type(EventType::Member) {
+        return None;
+    }
+    if !pdu.member_facts().has_authorizing_user() {
+        return None;
+    }
+    let user = MemberContent::read(pdu.content()).ok()?.authorizing_user.known()?;
+    Some(UserId::parse(&user.text()).ok()?.server_name().as_str().to_owned())
 }
 
 impl<'a> SignedPdu<'a> {

@@ -27,6 +27,17 @@ pub(super) fn check_event_id(text: &str) -> Result<(), IdError> {
     check_with_or_without_domain(text, '$')
 }
 
+pub(super) fn check_key_id(text: &str) -> Result<(), IdError> {
+    if text.len() > MAX_ID_BYTES {
+        return Err(IdError::TooLong);
+    }
+    let is_allowed = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b',' | b'\\');
+    match text.strip_prefix("ed25519:") {
+        Some(version) if !version.is_empty() && version.bytes().all(is_allowed) => Ok(()),
+        Some(_) | None => Err(IdError::KeyId),
+    }
+}
+
 fn check_with_domain(text: &str, sigil: char) -> Result<(), IdError> {
     let rest = sigiled(text, sigil)?;
     let (local, domain) = rest.split_once(':').ok_or(IdError::NoDomain)?;

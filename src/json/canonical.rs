@@ -162,6 +162,24 @@ impl<'a> Canonical<'a> {
         each(if members.is_empty() { "{}" } else { "}" });
     }
 
+    /// The members in front of where a member of this name stands or would stand, and those behind, each without braces.
+    pub(crate) fn around(&self, name: &str) -> [String; 2] {
+        let mut around = [String::new(), String::new()];
+        let [front, behind] = &mut around;
+        for member in self.members.iter().flatten() {
+            let out = match (*member.place.key.text()).cmp(name) {
+                Ordering::Less => &mut *front,
+                Ordering::Equal => continue,
+                Ordering::Greater => &mut *behind,
+            };
+            if !out.is_empty() {
+                out.push(',');
+            }
+            out.push_str(self.text(member));
+        }
+        around
+    }
+
     /// What a filter leaves of it, as text: the same as [`canonical_part`] of the text that it was made of.
     pub(crate) fn part(&self, dialect: CanonicalDialect, filter: impl Filter) -> Result<String, JsonError> {
         let mut out = String::with_capacity(self.len());
@@ -169,7 +187,7 @@ impl<'a> Canonical<'a> {
         for member in self.members.iter().flatten() {
             let kind = Reader::new(member.value).kind()?;
             let value = match filter.member(member.place.key, kind) {
-                Member::Omit => continue,
+                Member::Omit | Member::OmitUnread => continue,
                 Member::Keep(filter) if filter.keeps_all() => None,
                 Member::Keep(filter) => Some(canonical_part(member.value, dialect, filter)?),
                 Member::Empty => Some("{}".to_owned()),
@@ -282,6 +300,7 @@ impl<'a> Writer<'a> {
             let (at, start) = (reader.at(), self.out.len());
             let (value, text) = match filter.member(key, kind) {
                 Member::Omit => return reader.skip_value(),
+                Member::OmitUnread => return reader.skip_unsigned(),
                 Member::Keep(filter) => match self.as_written(reader, filter) {
                     Some(value) => (value, reader.member(key, value)),
                     None => {
@@ -370,6 +389,7 @@ impl<'a> Writer<'a> {
                     self.out.push_str("{}");
                 }
                 Member::Omit => return reader.skip_value(),
+                Member::OmitUnread => return reader.skip_unsigned(),
             }
             self.open.push((Place::of(key), from..self.out.len()));
             self.out.push(',');

@@ -105,6 +105,33 @@ pub(crate) fn read_object<'a>(
     reader.end()
 }
 
+/// Reads an object that is the whole text, of which each member stands for itself.
+pub(crate) fn read_object_unread<'a>(text: &'a str, member: impl FnMut(Str<'a>, &'a str)) -> Result<(), JsonError> {
+    let mut reader = Reader::new(text);
+    reader.object_unread(member)?;
+    reader.end()
+}
+
+/// Reads an array that is the whole text, of which each entry stands for itself: `entry` gets the texts.
+pub(crate) fn read_array_unread<'a>(text: &'a str, mut entry: impl FnMut(&'a str)) -> Result<(), JsonError> {
+    let mut reader = Reader::new(text);
+    reader.array(|reader| {
+        entry(reader.skip_unread()?);
+        Ok(())
+    })?;
+    reader.end()
+}
+
+/// Reads a value that is the whole text. Malformed if the text is no JSON.
+pub(crate) fn read_field<'a, T>(
+    text: &'a str,
+    read: impl FnOnce(&mut Reader<'a>) -> Result<Field<T>, JsonError>,
+) -> Field<T> {
+    let mut reader = Reader::new(text);
+    let field = read(&mut reader).unwrap_or(Field::Malformed);
+    if reader.end().is_ok() { field } else { Field::Malformed }
+}
+
 /// Reads an object that comes next, or reads over something else. Whether it was an object.
 pub(crate) fn read_object_field<'a>(
     reader: &mut Reader<'a>,

@@ -20,6 +20,16 @@ pub(crate) enum Member<F> {
     Empty,
     /// Leave it out. Its value is read over, and need not be canonical.
     Omit,
+    /// Leave it out: it is the `unsigned` of an event, or something else that nobody asks for. Of
+    /// its value no more than the grammar of JSON is checked.
+    OmitUnread,
+}
+
+impl<F> Member<F> {
+    /// What to do with a member of an event that is left out.
+    pub(crate) fn omit(key: Str<'_>) -> Self {
+        if key.is("unsigned") { Self::OmitUnread } else { Self::Omit }
+    }
 }
 
 /// Keeps all.
@@ -46,6 +56,6 @@ impl Filter for Without<'_> {
     }
 
     fn member(self, key: Str<'_>, _kind: Kind) -> Member<Self> {
-        if self.0.iter().any(|name| key.is(name)) { Member::Omit } else { Member::Keep(Self(&[])) }
+        if self.0.iter().any(|name| key.is(name)) { Member::omit(key) } else { Member::Keep(Self(&[])) }
     }
 }

@@ -1,5 +1,7 @@
 //! The walk over a JSON text.
 
+mod unread;
+
 use super::string::unescape;
 use super::{JsonError, JsonErrorKind, MAX_DEPTH, Str};
 
@@ -121,7 +123,7 @@ impl<'a> Reader<'a> {
         if self.depth >= self.max_depth {
             return Err(self.error(match self.max_depth {
                 MAX_DEPTH => JsonErrorKind::TooDeep,
-                _ => JsonErrorKind::ContainerTooDeep,
+                levels => JsonErrorKind::DeeperThan { levels },
             }));
         }
         self.depth += 1;
@@ -245,41 +247,6 @@ impl<'a> Reader<'a> {
         let start = self.at;
         let found = read(self)?;
         Ok((self.since(start), found))
-    }
-
-    /// Reads over one value and gives its text, which may turn out to be no JSON: only strings and brackets are looked at, as
-    /// far as it takes to find its end. For values that stand beside others, which are not to suffer for it.
-    pub(crate) fn skip_unread(&mut self) -> Result<&'a str, JsonError> {
-        self.space();
-        let start = self.at;
-        let mut open = 0_usize;
-        loop {
-            match self.peek() {
-                None => return Err(self.error(JsonErrorKind::UnexpectedEnd)),
-                Some(b',' | b'}' | b']') if open == 0 => return Ok(self.since(start).trim_end()),
-                Some(b'"') => self.pass_quoted(),
-                Some(byte) => {
-                    match byte {
-                        b'{' | b'[' => open += 1,
-                        b'}' | b']' => open -= 1,
-                        _ => {}
-                    }
-                    self.at += 1;
-                }
-            }
-        }
-    }
-
-    /// Reads over what stands between two quotes, whatever it is.
-    fn pass_quoted(&mut self) {
-        self.at += 1;
-        while let Some(byte) = self.peek() {
-            // What is escaped is one byte that is read over with the backslash; of a longer character the rest is none of these.
-            self.at += if byte == b'\\' { 2 } else { 1 };
-            if byte == b'"' {
-                return;
-            }
-        }
     }
 
     /// Reads over one value of any kind.
@@ -498,28 +465,6 @@ const fn interruptions(eight: [u8; 8]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn read_over_unread() {
-        for (text, value, behind) in [
-            ("1,2", "1", ",2"),
-            (" nonsense }", "nonsense", "}"),
-            ("[1,[2],{\"a\":[]}] ]", "[1,[2],{\"a\":[]}]", "]"),
-            ("{\"a\":{\"b\":1,\"c\":2}},", "{\"a\":{\"b\":1,\"c\":2}}", ","),
-            ("\"]}\\\",\",", "\"]}\\\",\"", ","),
-            ("\"é\\é\"\"\\\\\"}", "\"é\\é\"\"\\\\\"", "}"),
-            ("[\"]\"],", "[\"]\"]", ","),
-            (",", "", ","),
-        ] {
-            let mut reader = Reader::new(text);
-            assert_eq!(reader.skip_unread(), Ok(value), "{text}");
-            assert_eq!(text.get(reader.at()..), Some(behind), "{text}");
-        }
-        for text in ["", "1", "[1,2", "\"", "\"]", "\"\\", "{\"a\":1", "[\"]"] {
-            let kind = Reader::new(text).skip_unread().map_err(|error| error.kind());
-            assert_eq!(kind, Err(JsonErrorKind::UnexpectedEnd), "{text}");
-        }
-    }
 
     /// Told apart at every place of the eight bytes that are looked at together, and behind them.
     #[test]

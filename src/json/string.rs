@@ -31,12 +31,13 @@ impl<'a> Str<'a> {
 
     /// Appends the text with its quotes, as it was written.
     pub(crate) fn push_as_written(self, out: &mut String) {
-        if self.is_escaped() {
-            return out.push_str(self.0);
-        }
-        out.push('"');
-        out.push_str(self.0);
-        out.push('"');
+        let (quote, text) = self.as_written();
+        [quote, text, quote].into_iter().for_each(|part| out.push_str(part));
+    }
+
+    /// The text as it was written, and the quote that has to stand on both sides of it.
+    pub(crate) fn as_written(self) -> (&'static str, &'a str) {
+        (if self.is_escaped() { "" } else { "\"" }, self.0)
     }
 
     /// The text between the quotes if it stands for itself.

@@ -3,10 +3,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::failure::Failure;
-use crate::error::ErrorBody;
-use crate::event::{Draft, MAX_EVENT_BYTES, SignedEvent};
-use crate::id::{OwnedRoomId, OwnedServerName, OwnedUserId, RoomId, ServerName, UserId};
+use super::failure::{Failure, Said};
+use crate::error::{Errcode, ErrorBody};
+use crate::event::{Draft, MAX_SUBMITTED_BYTES, SignedEvent};
+use crate::id::{KeyId, OwnedRoomId, OwnedServerName, OwnedUserId, RoomId, ServerName, UserId};
 use crate::json::{Reader, push_string};
 use crate::machine::{Endpoint, ErrorReply, NotTaken, Reply, Request, Ticket};
 use crate::room_version::RoomVersion;
@@ -39,7 +39,7 @@ pub(super) struct Exchange {
     pub(super) state: State,
     pub(super) ticket: u32,
     /// The failure to tell if all servers fail.
-    pub(super) failure: Option<Failure>,
+    pub(super) failure: Option<Told>,
     /// The first server that was sent the event and did not say what became of it.
     pub(super) silent: Option<usize>,
 }
@@ -50,7 +50,20 @@ pub(super) enum State {
     Signing { version: RoomVersion, draft: Draft },
     Sending(Sent),
     Accepted(Sent),
-    Failed(Failure, Option<Sent>),
+    Failed(Told, Option<Sent>),
+}
+
+/// A failure, and what the server said whose failure it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Told {
+    pub(super) failure: Failure,
+    pub(super) said: Said,
+}
+
+impl From<Failure> for Told {
+    fn from(failure: Failure) -> Self {
+        Self { failure, said: Said::default() }
+    }
 }
 
 /// An event that is made and signed.
@@ -70,7 +83,7 @@ pub(super) enum Wants<'a> {
 /// How the exchange ended, and with which server.
 pub(super) enum Ended<'a> {
     Accepted { server: ServerName<'a>, sent: &'a Sent },
-    Failed { failure: &'a Failure, perhaps: Option<(ServerName<'a>, &'a Sent)> },
+    Failed { told: &'a Told, perhaps: Option<(ServerName<'a>, &'a Sent)> },
 }
 
 impl Exchange {
@@ -90,7 +103,7 @@ impl Exchange {
                 asked.push(server.into_owned());
             }
         }
-        let state = if asked.is_empty() { State::Failed(Failure::NoServers, None) } else { State::Making };
+        let state = if asked.is_empty() { State::Failed(Failure::NoServers.into(), None) } else { State::Making };
         Self {
             purpose,
             room_id: room_id.into_owned(),
@@ -123,9 +136,9 @@ impl Exchange {
             State::Signing { draft, .. } => Wants::Signature(draft.message()),
             State::Sending(sent) => Wants::Request(self.request(self.send(sent))),
             State::Accepted(sent) => Wants::Nothing(Ended::Accepted { server: self.name(self.server), sent }),
-            State::Failed(failure, sent) => {
+            State::Failed(told, sent) => {
                 let perhaps = sent.as_ref().zip(self.silent).map(|(sent, silent)| (self.name(silent), sent));
-                Wants::Nothing(Ended::Failed { failure, perhaps })
+                Wants::Nothing(Ended::Failed { told, perhaps })
             }
         }
     }
@@ -155,16 +168,19 @@ impl Exchange {
     }
 
     /// Takes the signature.
-    pub(super) fn signature(&mut self, ticket: Ticket, key_id: &str, signature: &[u8; 64]) -> Result<(), NotTaken> {
+    pub(super) fn signature(
+        &mut self,
+        ticket: Ticket,
+        key_id: KeyId<'_>,
+        signature: &[u8; 64],
+    ) -> Result<(), NotTaken> {
         self.check(ticket)?;
         let State::Signing { version, draft } = &self.state else { return Err(NotTaken::NotAsked) };
         let version = *version;
-        let event = draft.clone().sign(version, self.user_id().server_name(), key_id, signature);
-        // Of the event itself nothing can be wrong: it was written here.
-        let event = event.map_err(|_| NotTaken::KeyId)?;
+        let event = draft.clone().sign(self.user_id().server_name(), key_id, signature);
         self.state = match event.text().len() {
-            0..=MAX_EVENT_BYTES => State::Sending(Sent { version, event }),
-            _ => State::Failed(Failure::TooLarge, None),
+            0..=MAX_SUBMITTED_BYTES => State::Sending(Sent { version, event }),
+            _ => State::Failed(Failure::TooLarge.into(), None),
         };
         self.ticket = self.ticket.wrapping_add(1);
         Ok(())
@@ -178,67 +194,62 @@ impl Exchange {
         let made = match reply {
             Reply::Response(HttpResponse { status: 200, body, .. }) => self.template(body),
             Reply::Template { room_version, event } => {
-                template_response(room_version, event).and_then(|body| self.template(&body))
+                template_response(room_version, event).map_err(Told::from).and_then(|body| self.template(&body))
             }
-            Reply::Response(response) => Err(self.failed(response.status, ErrorBody::of_response(response))),
-            Reply::Error(error) => Err(self.failed(error.status, error_body(error))),
-            Reply::Accepted { .. } | Reply::None => Err(Failure::NoAnswer),
+            Reply::Response(response) => Err(self.not_made(response.status, ErrorBody::of_response(response))),
+            Reply::Error(error) => Err(self.not_made(error.status, error_body(error))),
+            Reply::Accepted { .. } | Reply::None => Err(Failure::NoAnswer.into()),
         };
         let template = match made {
             Ok(template) => template,
-            Err(failure @ Failure::IncompatibleRoomVersion { .. }) => return self.state = State::Failed(failure, None),
-            Err(failure) => return self.next_server(failure),
+            Err(told) if matches!(told.failure, Failure::IncompatibleRoomVersion { .. }) => {
+                return self.state = State::Failed(told, None);
+            }
+            Err(told) => return self.next_server(told),
         };
         let version = template.version();
         let event = template.to_event(&self.details, self.user_id().server_name(), now);
         self.state = match Draft::prepare(version, &event) {
-            Ok(_) if event.len() > MAX_EVENT_BYTES => State::Failed(Failure::TooLarge, None),
+            Ok(_) if event.len() > MAX_SUBMITTED_BYTES => State::Failed(Failure::TooLarge.into(), None),
             Ok(draft) => State::Signing { version, draft },
             // Of what this crate has written itself.
-            Err(_) => State::Failed(Failure::NoAnswer, None),
+            Err(_) => State::Failed(Failure::NoAnswer.into(), None),
         };
     }
 
-    fn template(&self, body: &str) -> Result<CheckedTemplate, Failure> {
+    fn template(&self, body: &str) -> Result<CheckedTemplate, Told> {
         let expected = match &self.purpose {
             Purpose::Knock(offered) => Expected::Knock(offered),
             Purpose::Leave(versions) => Expected::Leave(versions),
         };
-        CheckedTemplate::read(expected, self.room_id(), self.user_id(), body).map_err(|_| Failure::NoAnswer)
+        CheckedTemplate::read(expected, self.room_id(), self.user_id(), body).map_err(|_| Failure::NoAnswer.into())
     }
 
     fn answered(&mut self, sent: Sent, reply: Reply<'_>) {
-        let failure = match reply {
+        let told = match reply {
             Reply::Accepted { .. } | Reply::Response(HttpResponse { status: 200, .. }) => {
                 return self.state = State::Accepted(sent);
             }
             // 408: something on the way has lost patience, as without an answer.
             Reply::Response(response) if matches!(response.status, 400..=499) && response.status != 408 => {
-                self.failed(response.status, ErrorBody::of_response(response))
+                self.not_taken(response.status, ErrorBody::of_response(response))
             }
             Reply::Error(error) if matches!(error.status, 400..=499) && error.status != 408 => {
-                self.failed(error.status, error_body(error))
+                self.not_taken(error.status, error_body(error))
             }
             Reply::Response(_) | Reply::Template { .. } | Reply::Error(_) | Reply::None => {
                 self.silent = self.silent.or(Some(self.server));
-                return self.next_server(Failure::NoAnswer);
+                return self.next_server(Failure::NoAnswer.into());
             }
         };
-        self.state = State::Failed(
-            match failure {
-                // The versions were settled before.
-                Failure::IncompatibleRoomVersion { .. } => Failure::NoAnswer,
-                failure => failure,
-            },
-            Some(sent),
-        );
+        self.state = State::Failed(told, Some(sent));
     }
 
     /// Asks the next server the same, or ends.
-    fn next_server(&mut self, failure: Failure) {
-        let worse = self.failure.as_ref().is_none_or(|known| failure.rank() < known.rank());
+    fn next_server(&mut self, told: Told) {
+        let worse = self.failure.as_ref().is_none_or(|known| told.failure.rank() < known.failure.rank());
         if worse {
-            self.failure = Some(failure);
+            self.failure = Some(told);
         }
         self.server = self.server.saturating_add(1);
         if self.server < self.servers.len() {
@@ -251,26 +262,48 @@ impl Exchange {
         };
         // What servers said to `make_knock` counts no longer once one of them has made a template.
         let told = if sent.is_some() { None } else { self.failure.take() };
-        self.state = State::Failed(told.unwrap_or(Failure::NoAnswer), sent);
+        let told = told.unwrap_or_else(|| Failure::NoAnswer.into());
+        let failure = match told.failure {
+            // That one of several servers had something against the request says nothing: as if none had answered.
+            Failure::Refused { status, .. } if sent.is_none() && !matches!(status, 403 | 429) => Failure::NoAnswer,
+            failure => failure,
+        };
+        self.state = State::Failed(Told { failure, ..told }, sent);
     }
 
-    /// What a status and an error body come to.
-    fn failed(&self, status: u16, body: ErrorBody) -> Failure {
-        match status {
-            400 => match (body.incompatible_room_version(), &self.purpose) {
-                // A server that has what was offered contradicts itself.
-                (Some(room_version), Purpose::Knock(offered))
-                    if !offered.iter().any(|version| *version == *room_version) =>
-                {
-                    Failure::IncompatibleRoomVersion { room_version }
-                }
-                _ => Failure::NoAnswer,
-            },
-            403 => Failure::Forbidden,
-            404 => Failure::NotFound,
-            429 => Failure::RateLimited { retry_after_ms: body.retry_after_ms },
-            _ => Failure::NoAnswer,
-        }
+    /// What an error in place of a template comes to.
+    fn not_made(&self, status: u16, body: ErrorBody) -> Told {
+        let Told { failure, said } = self.told(status, body);
+        let failure = match failure {
+            // Whatever it is, it is not the knock: nothing of that was sent yet.
+            Failure::TooLarge => Failure::Refused { status, errcode: Some(Errcode::TooLarge) },
+            failure => failure,
+        };
+        Told { failure, said }
+    }
+
+    /// What an error in answer to the event comes to.
+    fn not_taken(&self, status: u16, body: ErrorBody) -> Told {
+        let Told { failure, said } = self.told(status, body);
+        let failure = match failure {
+            // The versions were settled before.
+            Failure::IncompatibleRoomVersion { .. } => {
+                Failure::Refused { status, errcode: Some(Errcode::IncompatibleRoomVersion) }
+            }
+            failure => failure,
+        };
+        Told { failure, said }
+    }
+
+    /// What an error of another server comes to.
+    fn told(&self, status: u16, body: ErrorBody) -> Told {
+        let is_other = |version: &&str| match &self.purpose {
+            // A server that has what was offered contradicts itself.
+            Purpose::Knock(offered) => !offered.iter().any(|offered| *offered == **version),
+            Purpose::Leave(_) => false,
+        };
+        let failure = Failure::of_error(status, &body, body.room_version.as_deref().filter(is_other));
+        Told { failure, said: Said::of_error(body) }
     }
 
     fn make(&self) -> Endpoint {
@@ -305,19 +338,21 @@ fn template_response(room_version: Option<&str>, event: &str) -> Result<String, 
     if event.len() > MAX_TEMPLATE_BYTES {
         return Err(Failure::NoAnswer);
     }
-    // One JSON value, and nothing behind it that would be taken for another part.
-    let mut reader = Reader::new(event);
-    reader.skip_value().and_then(|()| reader.end()).map_err(|_| Failure::NoAnswer)?;
     let mut body = format!(r#"{{"event":{event}"#);
     if let Some(room_version) = room_version {
         body.push_str(r#","room_version":"#);
         push_string(&mut body, room_version);
     }
     body.push('}');
+    // One value, and nothing behind it that would be taken for another part. It is read with the others.
+    let value = body.strip_prefix(r#"{"event":"#).unwrap_or_default();
+    if Reader::new(value).skip_unread() != Ok(event.trim_matches([' ', '\t', '\n', '\r'])) {
+        return Err(Failure::NoAnswer);
+    }
     Ok(body)
 }
 
 fn error_body(error: ErrorReply<'_>) -> ErrorBody {
-    let ErrorReply { errcode, error, room_version, retry_after_ms, .. } = error;
-    ErrorBody::of_parts(errcode, error, room_version, retry_after_ms)
+    let ErrorReply { errcode, error, room_version, retry_after_ms, body, .. } = error;
+    ErrorBody::of_parts(errcode, error, room_version, retry_after_ms, body)
 }

@@ -2,9 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::exchange::{Exchange, Sent};
-use super::failure::Failure;
+use super::exchange::{Exchange, Sent, Told};
+use super::failure::{Failure, Said};
 use super::out_of_band::SentKnock;
+use super::room_state::{ShowUnverified, ShownEvent, check_unverified, is_create};
 use super::stored::{StoredError, StoredEvent};
 use crate::error::ErrorResponse;
 use crate::event::{Event, EventType, FormatError, Membership, Pdu, PduError, SignedEvent};
@@ -21,7 +22,30 @@ pub struct PendingKnock {
     version: RoomVersion,
     server: OwnedServerName,
     event: SignedEvent,
-    shown: Vec<StrippedEvent>,
+    shown: Shown,
+}
+
+/// What came with the answer.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(super) struct Shown {
+    #[serde(with = "super::stored::texts")]
+    pub(super) verified: Vec<StrippedEvent>,
+    /// What nobody has signed.
+    #[serde(with = "super::stored::texts")]
+    pub(super) unverified: Vec<StrippedEvent>,
+}
+
+impl Shown {
+    /// Leaves out what is not verified and must not be shown.
+    fn checked(self, version: RoomVersion) -> Self {
+        let mut unverified: Vec<StrippedEvent> = Vec::new();
+        for event in self.unverified {
+            if check_unverified(version, &event, self.verified.iter().chain(&unverified)).is_ok() {
+                unverified.push(event);
+            }
+        }
+        Self { unverified, ..self }
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -29,8 +53,7 @@ struct Stored {
     server: OwnedServerName,
     #[serde(flatten)]
     event: StoredEvent,
-    #[serde(with = "super::stored::texts")]
-    shown: Vec<StrippedEvent>,
+    shown: Shown,
 }
 
 impl From<PendingKnock> for Stored {
@@ -77,9 +100,11 @@ pub enum NotAKnock {
 
 impl PendingKnock {
     /// Creates a pending knock from what a host has stored of it: the event as it went between servers, the server that took
-    /// it, and what the client is shown. For knocks that were made by other software.
+    /// it, and the state that came with the answer. For knocks that were made by other software.
     ///
-    /// The format of the event is checked; its signature is not, since it is this server's own.
+    /// The format of the event is checked; its signature is not, since it is this server's own. Of the state that is not
+    /// verified, what must not be shown is left out: member events, since v12 create events, and those that have a verified
+    /// twin of the same type and state key.
     ///
     /// # Errors
     ///
@@ -97,7 +122,7 @@ impl PendingKnock {
     /// let event = r#"{"type":"m.room.member","sender":"@kay:b.example","state_key":"@kay:b.example","room_id":"!r:a.example",
     ///     "content":{"membership":"knock"},"auth_events":["$create","$rules"],"prev_events":["$name"],"depth":7,
     ///     "origin_server_ts":1700000000000}"#;
-    /// let key = Ed25519Key::from_seed("ed25519:1", &[7; 32]);
+    /// let key = Ed25519Key::from_seed("ed25519:1", &[7; 32])?;
     /// let stored = sign_event(RoomVersion::V10, event, ServerName::parse("b.example")?, &key)?.into_text();
     ///
     /// let server = ServerName::parse("a.example")?;
@@ -110,15 +135,18 @@ impl PendingKnock {
         version: RoomVersion,
         event: &str,
         server: ServerName<'_>,
-        shown: Vec<StrippedEvent>,
+        shown: impl IntoIterator<Item = ShownEvent>,
     ) -> Result<Self, NotAKnock> {
         let formatted = Pdu::parse(event).map_err(FormatError::Pdu)?.check_format(version)?;
         let event = formatted.pdu().to_federation(version).map_err(PduError::Json).map_err(FormatError::Pdu)?;
         let event = SignedEvent::from_stored(version, event).map_err(FormatError::Pdu)?;
+        let (verified, unverified): (Vec<_>, Vec<_>) = shown.into_iter().partition(|shown| shown.is_verified);
+        let events = |shown: Vec<ShownEvent>| shown.into_iter().map(StrippedEvent::from).collect();
+        let shown = Shown { verified: events(verified), unverified: events(unverified) };
         Self::of_event(Sent { version, event }, server.into_owned(), shown)
     }
 
-    fn of_event(sent: Sent, server: OwnedServerName, shown: Vec<StrippedEvent>) -> Result<Self, NotAKnock> {
+    fn of_event(sent: Sent, server: OwnedServerName, shown: Shown) -> Result<Self, NotAKnock> {
         let Sent { version, event } = sent;
         if !version.rules().knocking {
             return Err(NotAKnock::NoKnocking(version));
@@ -131,15 +159,10 @@ impl PendingKnock {
         let room_id = OwnedRoomId::parse(pdu.room_id().unwrap_or_default())?;
         let user_id = OwnedUserId::parse(pdu.sender())?;
         EventId::parse(event.event_id())?;
-        Ok(Self { room_id, user_id, version, server, event, shown })
+        Ok(Self { room_id, user_id, version, server, event, shown: shown.checked(version) })
     }
 
-    pub(super) fn of_exchange(
-        exchange: &Exchange,
-        server: ServerName<'_>,
-        sent: &Sent,
-        shown: Vec<StrippedEvent>,
-    ) -> Self {
+    pub(super) fn of_exchange(exchange: &Exchange, server: ServerName<'_>, sent: &Sent, shown: Shown) -> Self {
         Self {
             room_id: exchange.room_id().into_owned(),
             user_id: exchange.user_id().into_owned(),
@@ -202,16 +225,26 @@ impl PendingKnock {
     }
 
     /// Returns what the client is shown: the state that came with the answer, the create event first, and the user's own
-    /// knock, last.
+    /// knock, last. `unverified` is the host's choice for the events that nobody has signed.
     ///
     /// Leaves out member events of the user that other servers sent.
     #[must_use]
-    pub fn knock_state(&self) -> Vec<StrippedEvent> {
+    pub fn knock_state(&self, unverified: ShowUnverified) -> Vec<ShownEvent> {
         let is_own = |event: &StrippedEvent| {
             event.event_type() == EventType::Member.as_str() && self.user_id == *event.state_key()
         };
+        let others: &[StrippedEvent] = match unverified {
+            ShowUnverified::BeforeV12 if self.version.rules().create_event_is_room_id => &[],
+            ShowUnverified::Never => &[],
+            ShowUnverified::BeforeV12 | ShowUnverified::Always => &self.shown.unverified,
+        };
+        let shown = |is_verified| move |event: StrippedEvent| ShownEvent { event, is_verified };
+        let verified = self.shown.verified.iter().filter(|event| !is_own(event)).cloned().map(shown(true));
+        let mut events: Vec<ShownEvent> = verified.chain(others.iter().cloned().map(shown(false))).collect();
+        events.sort_by_key(|shown| !is_create(&shown.event));
         let own = self.event.pdu().ok().and_then(|event| StrippedEvent::of(&event));
-        self.shown.iter().filter(|event| !is_own(event)).cloned().chain(own).collect()
+        events.extend(own.map(shown(true)));
+        events
     }
 }
 
@@ -225,10 +258,43 @@ pub struct Failed {
     /// to it may come, and it can be taken back.
     #[serde(deserialize_with = "super::stored::required")]
     pub perhaps: Option<PendingKnock>,
+    said: Said,
+}
+
+impl Failed {
+    pub(super) fn new(told: &Told, perhaps: Option<PendingKnock>) -> Self {
+        Self { failure: told.failure.clone(), perhaps, said: told.said.clone() }
+    }
+
+    /// Returns what the server whose failure it is says to people: a text of anybody's, of 4,096 bytes at most.
+    #[must_use]
+    pub fn error(&self) -> Option<&str> {
+        self.said.error()
+    }
+
+    /// Returns the other properties of that server's error, a JSON object, if there are any (at most
+    /// [`MAX_EXTRA_BYTES`](crate::error::MAX_EXTRA_BYTES)).
+    #[must_use]
+    pub fn extra(&self) -> Option<&str> {
+        self.said.extra()
+    }
+
+    /// Returns the answer to the client: that of the [failure](Failure::to_response), with what the server said in place of
+    /// our text, and with its other properties. A host that does not pass on what other servers say takes the former.
+    #[must_use]
+    pub fn to_response(&self) -> ErrorResponse {
+        self.said.add_to(&self.failure)
+    }
+}
+
+impl From<Failure> for Failed {
+    fn from(failure: Failure) -> Self {
+        Self { failure, perhaps: None, said: Said::default() }
+    }
 }
 
 impl From<Failed> for ErrorResponse {
     fn from(failed: Failed) -> Self {
-        failed.failure.to_response()
+        failed.to_response()
     }
 }

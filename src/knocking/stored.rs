@@ -4,10 +4,11 @@
 //! So a stored exchange that somebody has changed is refused, or is another exchange; it never makes this server sign or send
 //! anything but a membership of the user in the room, as the exchange is about.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use super::exchange::{Exchange, Purpose, Sent, State};
-use super::failure::Failure;
+use super::exchange::{Exchange, Purpose, Sent, State, Told};
 use super::{Arriving, Knocking, Retracting};
 use crate::event::{Draft, Event, EventType, FormatError, Membership, Pdu, PduError, SignError, SignedEvent};
 use crate::id::{OwnedRoomId, OwnedServerName, OwnedUserId};
@@ -25,7 +26,7 @@ struct StoredExchange {
     state: StoredState,
     ticket: u32,
     #[serde(deserialize_with = "required")]
-    failure: Option<Failure>,
+    failure: Option<Told>,
     #[serde(deserialize_with = "required")]
     silent: Option<usize>,
 }
@@ -42,7 +43,7 @@ enum StoredState {
     Signing(StoredEvent),
     Sending(StoredEvent),
     Accepted(StoredEvent),
-    Failed(Failure, Option<StoredEvent>),
+    Failed(Told, Option<StoredEvent>),
 }
 
 /// An event as text. (Not as the object that it is: it must come back byte for byte.)
@@ -115,11 +116,11 @@ impl From<Exchange> for StoredExchange {
         let state = match &state {
             State::Making => StoredState::Making,
             State::Signing { version, draft } => {
-                StoredState::Signing(StoredEvent { version: *version, event: draft.hashed().to_owned() })
+                StoredState::Signing(StoredEvent { version: *version, event: draft.hashed() })
             }
             State::Sending(sent) => StoredState::Sending(sent.into()),
             State::Accepted(sent) => StoredState::Accepted(sent.into()),
-            State::Failed(failure, sent) => StoredState::Failed(failure.clone(), sent.as_ref().map(StoredEvent::from)),
+            State::Failed(told, sent) => StoredState::Failed(told.clone(), sent.as_ref().map(StoredEvent::from)),
         };
         Self { purpose, room_id, user_id, details, servers, server, state, ticket, failure, silent }
     }
@@ -142,7 +143,7 @@ impl TryFrom<StoredExchange> for Exchange {
             }
             StoredState::Sending(sent) => State::Sending(sent.try_into()?),
             StoredState::Accepted(sent) => State::Accepted(sent.try_into()?),
-            StoredState::Failed(failure, sent) => State::Failed(failure, sent.map(Sent::try_from).transpose()?),
+            StoredState::Failed(told, sent) => State::Failed(told, sent.map(Sent::try_from).transpose()?),
         };
         let asks_nobody = matches!(state, State::Failed(..)) && server == 0;
         let is_server = |server: usize| server < servers.len();
@@ -166,16 +167,16 @@ impl Exchange {
     fn is_about_its_event(&self) -> Result<bool, PduError> {
         let (version, text) = match &self.state {
             State::Making | State::Failed(_, None) => return Ok(true),
-            State::Signing { version, draft } => (version, draft.hashed()),
+            State::Signing { version, draft } => (version, Cow::Owned(draft.hashed())),
             State::Sending(sent) | State::Accepted(sent) | State::Failed(_, Some(sent)) => {
-                (&sent.version, sent.event.text())
+                (&sent.version, Cow::Borrowed(sent.event.text()))
             }
         };
         let (versions, membership) = match &self.purpose {
             Purpose::Knock(versions) => (versions, Membership::Knock),
             Purpose::Leave(versions) => (versions, Membership::Leave),
         };
-        let event = Pdu::parse(text)?;
+        let event = Pdu::parse(&text)?;
         Ok(versions.contains(version)
             && event.room_id() == Some(self.room_id().as_str())
             && event.is_type(EventType::Member)

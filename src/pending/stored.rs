@@ -22,6 +22,7 @@ pub(super) fn knocker(version: RoomVersion, text: &str) -> Option<Knocker> {
             () if key.is("state_key") => state_key.put(reader.string_field()?),
             () if key.is("content") => content.put(Field::Is(reader.skip()?)),
             () if key.is("event_id") => noted_id.put(reader.string_field()?),
+            () if key.is("unsigned") => reader.skip_unsigned()?,
             () if key.is("origin_server_ts") => origin_server_ts.put(reader.integer_field()?),
             () => reader.skip_value()?,
         }

@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 
 use super::{HostError, PolicyVerdict, Refusal, RequestKind, policy_server, reads_of_policy_server};
 use crate::auth::{Selection, authorize};
-use crate::event::{MAX_EVENT_BYTES, NoVerifier, Pdu, Sign, SignedEvent, sign_event};
+use crate::event::{MAX_SUBMITTED_BYTES, NoVerifier, Pdu, Sign, SignedEvent, sign_event};
 use crate::id::ServerName;
 use crate::room_version::RoomVersion;
 use crate::state::{NotLookedUp, Reads, RoomState};
@@ -31,7 +31,7 @@ impl<K: RequestKind> LocalEvent<K> {
         let version = template.version();
         let event = CheckedTemplate::from(template).to_event(details, server, now);
         let signed = sign_event(version, &event, server, signer).map_err(HostError::Sign)?;
-        if signed.text().len() > MAX_EVENT_BYTES {
+        if signed.text().len() > MAX_SUBMITTED_BYTES {
             return Err(Refusal::TooLarge);
         }
         Ok(Self { signed, version, kind: PhantomData })

@@ -100,9 +100,12 @@ pub enum Refusal {
         /// By which state.
         stage: AuthStage,
     },
-    /// The event would be too large: the reason or the name of a local user is too long.
+    /// The event has more than [`MAX_SUBMITTED_BYTES`](crate::event::MAX_SUBMITTED_BYTES): the reason or the name is too long.
     #[error("the event would be too large")]
     TooLarge,
+    /// The event is nested deeper than [`MAX_SUBMITTED_DEPTH`](crate::event::MAX_SUBMITTED_DEPTH): it could not be sent on.
+    #[error("the event is nested too deep to be sent on")]
+    TooDeep,
     /// Too many requests.
     #[error("rate limited")]
     RateLimited {
@@ -115,6 +118,9 @@ pub enum Refusal {
     /// The user is suspended.
     #[error("the user is suspended")]
     Suspended,
+    /// The host refuses with an error of its own.
+    #[error("refused by the host: {}", .0.error())]
+    ByHost(Box<ErrorResponse>),
     /// The policy server of the room did not sign the event.
     #[error("refused by the policy server of the room")]
     Policy,
@@ -166,6 +172,9 @@ pub enum Mismatch {
     /// The `membership` is another one than the request is about.
     #[error("the `membership` is not the one of the request")]
     Membership,
+    /// The event has no `state_key`.
+    #[error("the event has no `state_key`")]
+    NoStateKey,
     /// `state_key` and `sender` differ.
     #[error("the `state_key` is not the sender")]
     StateKey,
@@ -262,10 +271,12 @@ impl Refusal {
             Self::UnknownPrevEvents | Self::UnknownState => {
                 return ErrorResponse::internal("This server does not know the state before the event");
             }
-            Self::TooLarge => (Errcode::TooLarge, "The reason or the name is too long"),
+            Self::TooLarge => (Errcode::TooLarge, "The event is too large"),
+            Self::TooDeep => (Errcode::BadJson, "The event is nested too deep"),
             Self::RateLimited { retry_after_ms } => return ErrorResponse::limit_exceeded(*retry_after_ms),
             Self::Forbidden | Self::Policy => (Errcode::Forbidden, "Not allowed here"),
             Self::Suspended => (Errcode::UserSuspended, "The user is suspended"),
+            Self::ByHost(response) => return (**response).clone(),
             Self::Host(_) => return ErrorResponse::internal("Internal server error"),
         };
         ErrorResponse::new(errcode, error)
@@ -308,6 +319,7 @@ impl Mismatch {
             Self::RoomId => "The event is of another room",
             Self::EventType => "Not an `m.room.member` event",
             Self::Membership => "The `membership` is not the one of the request",
+            Self::NoStateKey => "The event has no `state_key`",
             Self::StateKey => "The `state_key` is not the sender",
             Self::Sender => "The sender is of another server",
             Self::EventId => "The event ID in the path is not that of the event",

@@ -109,7 +109,9 @@ pub use self::authorized::{AuthorizedEvent, HostVerdict};
 use super::path::{self, Path};
 use super::{AuthStage, HostError, Knock, Leave, Mismatch, Refusal, RequestKind, ResidentRoom, reads_of_check};
 use crate::auth::{Selection, authorize};
-use crate::event::{Event, EventType, FormattedPdu, Keys, NoVerifier, Pdu, VerifiedPdu, Verify, WholePdu};
+use crate::event::{
+    Event, EventType, FormattedPdu, Keys, MAX_SUBMITTED_BYTES, NoVerifier, Pdu, VerifiedPdu, Verify, WholePdu,
+};
 use crate::id::{RoomId, ServerName, UserId};
 use crate::state::{Reads, RoomState};
 use crate::wire::HttpRequest;
@@ -242,6 +244,12 @@ impl<'q, K: RequestKind> SendRequest<'q, K> {
             return Err(Refusal::NoKnocking(room.version));
         }
         let formatted = Pdu::parse(&self.body)?.check_format(room.version)?;
+        if formatted.canonical_bytes() > MAX_SUBMITTED_BYTES {
+            return Err(Refusal::TooLarge);
+        }
+        if !formatted.leaves_depth() {
+            return Err(Refusal::TooDeep);
+        }
         let event = formatted.pdu();
         if event.room_id() != Some(&*self.room_id) {
             return Err(Mismatch::RoomId.into());
@@ -253,6 +261,9 @@ impl<'q, K: RequestKind> SendRequest<'q, K> {
         if member.membership() != Some(K::MEMBERSHIP) {
             return Err(Mismatch::Membership.into());
         }
+        if event.state_key().is_none() {
+            return Err(Mismatch::NoStateKey.into());
+        }
         if event.state_key() != Some(event.sender()) {
             return Err(Mismatch::StateKey.into());
         }
@@ -263,7 +274,8 @@ impl<'q, K: RequestKind> SendRequest<'q, K> {
         if formatted.event_id() != self.event_id {
             return Err(Mismatch::EventId.into());
         }
-        if is_knock && member.has_authorizing_user() {
+        // Before v8 the key means nothing.
+        if is_knock && room.version.rules().restricted_join_rule && member.has_authorizing_user() {
             return Err(Mismatch::AuthorizingUser.into());
         }
         Ok(FormatChecked { formatted, origin, answer: self.answer })

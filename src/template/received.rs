@@ -13,7 +13,9 @@ use super::{MAX_DEPTH, Template};
 use crate::event::content::member::MemberContent;
 use crate::event::{EventType, MAX_AUTH_EVENTS, MAX_PREV_EVENTS, Membership, Sha256Hash};
 use crate::id::{RoomId, ServerName, UserId};
-use crate::json::{CanonicalDialect, Field, JsonError, Kind, Reader, Str, canonical, push_string, push_strings};
+use crate::json::{
+    CanonicalDialect, Field, Filter, JsonError, Kind, Member, Reader, Str, canonical_part, push_string, push_strings,
+};
 use crate::room_version::{EventIdFormat, RoomVersion};
 
 /// The longest answer to `make_knock` or `make_leave` that is looked at, in bytes.
@@ -171,8 +173,8 @@ impl CheckedTemplate {
         if answer.len() > MAX_TEMPLATE_BYTES {
             return Err(BadTemplate::TooLarge { bytes: answer.len() });
         }
-        // Keys that stand twice, at any level. Numbers are looked at where they count.
-        let answer = canonical(answer, CanonicalDialect::Lenient)?;
+        // Keys that stand twice, at any level. Numbers are looked at where they count. `unsigned` is no part of the event.
+        let answer = canonical_part(answer, CanonicalDialect::Lenient, Signable::Answer)?;
         let answer = Answer::read(&answer)?;
         let (version, membership) = asked.version(answer.room_version)?;
         let event = EventOutline::read(required("event", answer.event)?)?;
@@ -283,6 +285,30 @@ impl Expected<'_> {
                 };
                 Ok((version, Membership::Leave))
             }
+        }
+    }
+}
+
+/// What of an answer is read: the version and the event, and of that all but its `unsigned`.
+#[derive(Debug, Clone, Copy)]
+enum Signable {
+    Answer,
+    Event,
+    Everything,
+}
+
+impl Filter for Signable {
+    fn keeps_all(self) -> bool {
+        matches!(self, Self::Everything)
+    }
+
+    fn member(self, key: Str<'_>, _kind: Kind) -> Member<Self> {
+        match self {
+            Self::Answer if key.is("event") => Member::Keep(Self::Event),
+            Self::Answer if key.is("room_version") => Member::Keep(Self::Everything),
+            Self::Answer => Member::OmitUnread,
+            Self::Event if key.is("unsigned") => Member::OmitUnread,
+            Self::Event | Self::Everything => Member::Keep(Self::Everything),
         }
     }
 }

@@ -10,6 +10,7 @@ use matrix_knock::knocking::room_state::ReceivedRoomState;
 use matrix_knock::resident::submission::{AuthEventRef, SendKnock};
 use matrix_knock::resident::{Decision, MakeKnock, PolicyVerdict, Refusal, Residence, ResidentRoom};
 use matrix_knock::state::StateMap;
+use matrix_knock::stripped_state::StrippedEvent;
 use matrix_knock::template::{CheckedTemplate, Details, Expected, PrevEvent};
 use matrix_knock::{Ed25519, RoomVersion};
 use serde_json::value::RawValue;
@@ -97,12 +98,13 @@ pub(crate) fn filter_state(line: &Line<'_>) -> Answer {
     let room_id = id("room_id", &room_id, RoomId::parse)?;
     let state = ReceivedRoomState::of_list(line.get("knock_room_state").map_or("null", |state| state.get()));
     let verified = state.verify(version, room_id, &keys(line)?, &Ed25519, u64::MAX);
-    let client: Vec<String> = verified.shown().iter().map(ToString::to_string).collect();
+    let list = |events: &[StrippedEvent]| events.iter().map(StrippedEvent::text).collect::<Vec<_>>().join(",");
+    let (client, unverified) = (list(verified.shown()), list(verified.unverified()));
     let dropped = verified
         .dropped()
         .map(|(index, reason)| Ok(format!(r#"{{"index":{index},"reason":{}}}"#, json_string(&reason.to_string())?)))
         .collect::<Result<Vec<String>, serde_json::Error>>()?;
-    Ok(format!(r#""client":[{}],"dropped":[{}]"#, client.join(","), dropped.join(",")))
+    Ok(format!(r#""client":[{client}],"unverified":[{unverified}],"dropped":[{}]"#, dropped.join(",")))
 }
 
 /// The answer on the wire. What a host has done wrong is an error of the line.

@@ -1,14 +1,19 @@
 //! The commands about a room and its members.
 
-use matrix_knock::Ed25519;
+use std::fmt::Display;
+
 use matrix_knock::auth::{self, AuthorizeError};
-use matrix_knock::event::{EventType, Pdu};
+use matrix_knock::event::{Event as _, EventType, Pdu, event_id_of_stored};
 use matrix_knock::id::UserId;
-use matrix_knock::membership_change::MembershipChange;
+use matrix_knock::membership_change::{Before, MembershipChange};
+use matrix_knock::pending::{Knocker, PendingKnocks};
 use matrix_knock::state::RoomState as _;
 use matrix_knock::stripped_state::{self, StrippedEvent};
+use matrix_knock::sync::{Knockable, summary_is_knockable};
+use matrix_knock::{Ed25519, RoomVersion};
+use serde_json::value::RawValue;
 
-use crate::lines::{Answer, Line, id, json_string, required, room_version, state};
+use crate::lines::{Answer, Line, id, json_string, optional, parse, required, room_version, state};
 
 /// `authorize`: the verdict on an event over a state.
 pub(crate) fn authorize(line: &Line<'_>) -> Answer {
@@ -42,13 +47,59 @@ pub(crate) fn stripped_state(line: &Line<'_>) -> Answer {
     Ok(format!(r#""federation":[{}],"client":[{}]"#, federation.join(","), client.join(",")))
 }
 
-/// `classify`: the name of what a member event did, given the one before.
+/// `classify`: the name of what a member event did, given the one before, or by what the event says of it.
 pub(crate) fn classify(line: &Line<'_>) -> Answer {
-    let before = match required("before", line)?.get() {
-        "null" => None,
-        before => Some(Pdu::parse_stored(before).map_err(|error| format!("`before`: {error}"))?),
+    let text = required("event", line)?.get();
+    let event = Pdu::parse(text)?;
+    let before = line.get("before").map(|before| before.get()).filter(|before| *before != "null");
+    let before = before.map(Pdu::parse_stored).transpose().map_err(|error| format!("`before`: {error}"))?;
+    let before = match &before {
+        Some(before) => Before::Event(before),
+        None if line.contains_key("before") => Before::NoEvent,
+        None => Before::of_client_event(text)?.ok_or("neither `before` nor `unsigned.prev_content` of the event")?,
     };
-    let event = Pdu::parse(required("event", line)?.get())?;
-    let change = MembershipChange::new(before.as_ref(), &event)?;
+    let change = MembershipChange::new(before, &event)?;
     Ok(format!(r#""change":"{}""#, change.change()))
+}
+
+/// `pending`: who waits for an answer after these member events.
+pub(crate) fn pending(line: &Line<'_>) -> Answer {
+    let version = room_version(line)?;
+    let events: Vec<&RawValue> = parse("events", line)?;
+    let mut knocks = PendingKnocks::new();
+    for (position, text) in events.into_iter().map(RawValue::get).enumerate() {
+        let malformed = |error: &dyn Display| format!("`events[{position}]`: {error}");
+        let mut event = Pdu::parse_stored(text).map_err(|error| malformed(&error))?;
+        if event.event_id().is_none() {
+            event = event.with_event_id(event_id_of_stored(version, text).map_err(|error| malformed(&error))?);
+        }
+        let members: Line<'_> = serde_json::from_str(text)?;
+        let origin_server_ts = optional("origin_server_ts", &members).map_err(|error| malformed(&error))?;
+        knocks.apply(&event, origin_server_ts.unwrap_or(0)).map_err(|error| malformed(&error))?;
+    }
+    let knocks: Vec<String> = knocks.iter().map(knock).collect::<Result<_, _>>()?;
+    Ok(format!(r#""knocks":[{}]"#, knocks.join(",")))
+}
+
+fn knock(knocker: &Knocker) -> serde_json::Result<String> {
+    let text = |text: Option<&str>| serde_json::to_string(&text);
+    Ok(format!(
+        r#"{{"user_id":{},"event_id":{},"reason":{},"displayname":{}}}"#,
+        json_string(knocker.user())?,
+        json_string(knocker.event_id())?,
+        text(knocker.reason())?,
+        text(knocker.displayname())?
+    ))
+}
+
+/// `knockable`: whether a room can be knocked on, as far as its summary says.
+pub(crate) fn knockable(line: &Line<'_>) -> Answer {
+    let version: Option<String> = optional("room_version", line)?;
+    let join_rule: Option<String> = optional("join_rule", line)?;
+    let knockable = match summary_is_knockable(version.as_deref(), join_rule.as_deref(), &RoomVersion::ALL) {
+        Knockable::Yes => "true",
+        Knockable::No => "false",
+        Knockable::NotKnown => "null",
+    };
+    Ok(format!(r#""knockable":{knockable}"#))
 }

@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use matrix_knock::RoomVersion;
 use matrix_knock::event::{Event, EventType, Membership};
 use matrix_knock::id::{OwnedServerName, UserId};
+use matrix_knock::knocking::room_state::ShowUnverified;
 use matrix_knock::knocking::{Details, Intent, Knocking, OwnMembership, PendingKnock, Retracted, Retracting, Start};
 use matrix_knock::machine::{Endpoint, Request};
 use matrix_knock::resident::Refusal;
@@ -25,7 +26,7 @@ const NOW: u64 = 1_795_348_800_000;
 
 impl Walk {
     pub(super) fn the_handshake(&self, out: &mut impl Write) -> io::Result<()> {
-        let knocker = Knocker::new(UserId::parse(OUTSIDER).map_err(io::Error::other)?, NOW);
+        let knocker = Knocker::new(UserId::parse(OUTSIDER).map_err(io::Error::other)?, NOW)?;
         let mut resident = Resident::new(self.room.clone(), knocker.key(), NOW);
 
         heading(out, &format!("{OUTSIDER} knocks: what the two servers say to each other"))?;
@@ -99,7 +100,7 @@ impl Walk {
 }
 
 fn what_the_knocker_syncs(knock: &PendingKnock, out: &mut impl Write) -> io::Result<()> {
-    let room = KnockedRoom::new(knock.knock_state(), knock.user_id());
+    let room = KnockedRoom::new(knock.knock_state(ShowUnverified::default()), knock.user_id());
     let section = KnockedRoom::section([(knock.room_id().as_str(), &room)]);
     let section = KnockSection::parse(&section).map_err(io::Error::other)?;
     let name = Section::of(Membership::Knock);

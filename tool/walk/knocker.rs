@@ -40,8 +40,9 @@ impl Told for () {
 }
 
 impl Knocker {
-    pub(crate) fn new(user_id: UserId<'static>, now: u64) -> Self {
-        Self { user_id, key: Ed25519Key::from_seed("ed25519:walk", &[7; 32]), now }
+    pub(crate) fn new(user_id: UserId<'static>, now: u64) -> io::Result<Self> {
+        let key = Ed25519Key::from_seed("ed25519:walk", &[7; 32]).map_err(io::Error::other)?;
+        Ok(Self { user_id, key, now })
     }
 
     pub(crate) fn server(&self) -> ServerName<'static> {
@@ -51,7 +52,7 @@ impl Knocker {
     /// The key that others verify the events of this server with.
     pub(crate) fn key(&self) -> OnlyKey<'_> {
         let key = VerifyKey { public_key: self.key.public_key(), validity: KeyValidity::Until(self.now) };
-        OnlyKey { server: self.server().as_str(), key_id: self.key.key_id(), key: Some(key) }
+        OnlyKey { server: self.server().as_str(), key_id: self.key.key_id().as_str(), key: Some(key) }
     }
 
     /// Drives a machine to its end, and writes every step.

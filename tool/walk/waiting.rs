@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use matrix_knock::auth::CompiledRoom;
 use matrix_knock::event::{Event as _, OwnedPdu};
 use matrix_knock::id::UserId;
-use matrix_knock::membership_change::MembershipChange;
+use matrix_knock::membership_change::{Before, MembershipChange};
 use matrix_knock::pending::{Answer, Answerers, Answering, PendingKnocks};
 use matrix_knock::stripped_state;
 
@@ -20,7 +20,8 @@ impl Walk {
         let mut changes: BTreeMap<&str, Vec<String>> = BTreeMap::new();
         for event in self.room.member_events() {
             let user = event.state_key().unwrap_or_default();
-            let change = MembershipChange::new(latest.insert(user, event), event).map_err(io::Error::other)?;
+            let before = latest.insert(user, event).map_or(Before::NoEvent, Before::Event);
+            let change = MembershipChange::new(before, event).map_err(io::Error::other)?;
             changes.entry(user).or_default().push(change.change().to_string());
         }
         let knocks = PendingKnocks::from_state(self.room.version, latest.into_values().map(OwnedPdu::text));

@@ -15,7 +15,8 @@ pub(crate) enum JoinRule {
     Restricted,
     /// Since v10.
     KnockRestricted,
-    /// `private`, a rule that this version does not know, or no string at all: nobody comes in, not even the invited.
+    /// `private`, or a rule that this version does not know: nobody comes in, not even the invited. (A `join_rule` that is not a
+    /// string is malformed, which comes to the same.)
     Unknown,
 }
 

@@ -10,6 +10,12 @@ use super::Malformed;
 use crate::json::{Field, JsonError, Kind, Number, Reader, Str, read_object, read_object_field};
 use crate::room_version::RoomVersionRules;
 
+/// What holds where nothing is said.
+const INVITE: i64 = 0;
+const KICK: i64 = 50;
+const BAN: i64 = 50;
+const USERS_DEFAULT: i64 = 0;
+
 /// The levels of a room that hold for everybody.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct NamedLevels {
@@ -24,17 +30,17 @@ pub(crate) struct NamedLevels {
 impl NamedLevels {
     /// Who may invite: 0 unless said otherwise.
     pub(crate) fn invite(&self) -> Result<i64, Malformed> {
-        or_default(self.invite, 0)
+        or_default(self.invite, INVITE)
     }
 
     /// Who may kick: 50 unless said otherwise.
     pub(crate) fn kick(&self) -> Result<i64, Malformed> {
-        or_default(self.kick, 50)
+        or_default(self.kick, KICK)
     }
 
     /// Who may ban: 50 unless said otherwise.
     pub(crate) fn ban(&self) -> Result<i64, Malformed> {
-        or_default(self.ban, 50)
+        or_default(self.ban, BAN)
     }
 
     /// The level of a user whose own entry in `users` this is.
@@ -42,7 +48,7 @@ impl NamedLevels {
         match (self.users, own) {
             (Field::Malformed, _) | (_, Field::Malformed) => Err(Malformed::PowerLevels),
             (_, Field::Is(level)) => Ok(level),
-            (_, Field::Missing) => or_default(self.users_default, 0),
+            (_, Field::Missing) => or_default(self.users_default, USERS_DEFAULT),
         }
     }
 }
@@ -64,15 +70,15 @@ pub(crate) fn read<'a>(
 ) -> Result<NamedLevels, Malformed> {
     let mut levels = NamedLevels::default();
     read_object(content, |key, reader| {
-        let slot = match &*key.text() {
-            "invite" => &mut levels.invite,
-            "kick" => &mut levels.kick,
-            "ban" => &mut levels.ban,
-            "users_default" => &mut levels.users_default,
+        let (slot, default) = match &*key.text() {
+            "invite" => (&mut levels.invite, INVITE),
+            "kick" => (&mut levels.kick, KICK),
+            "ban" => (&mut levels.ban, BAN),
+            "users_default" => (&mut levels.users_default, USERS_DEFAULT),
             "users" => {
                 let object = read_object_field(reader, |key, reader| {
                     if wanted(key) {
-                        user(key, level(reader, rules)?);
+                        user(key, level(reader, rules, None)?);
                         return Ok(());
                     }
                     reader.skip_value()
@@ -82,15 +88,19 @@ pub(crate) fn read<'a>(
             }
             _ => return reader.skip_value(),
         };
-        slot.put(level(reader, rules)?);
+        slot.put(level(reader, rules, Some(default))?);
         Ok(())
     })
     .map_err(|_| Malformed::PowerLevels)?;
     Ok(levels)
 }
 
-fn level(reader: &mut Reader<'_>, rules: &RoomVersionRules) -> Result<Field<i64>, JsonError> {
+/// Reads a level. `default` is what holds if there is none.
+fn level(reader: &mut Reader<'_>, rules: &RoomVersionRules, default: Option<i64>) -> Result<Field<i64>, JsonError> {
     let level = match reader.kind()? {
+        // DEVIATION: `null` is no level by the text. Synapse lets such an event in and reads it as if the key were absent, and with
+        // it most of the federation.
+        Kind::Null if !rules.integer_power_levels => reader.skip_value().map(|()| default)?,
         Kind::Number if rules.strict_canonical_json => reader.number()?.strict_integer(),
         Kind::Number => any_number(reader.number()?),
         // `[ \t\r\n]*[+-]?[0-9]+[ \t\r\n]*`. Beyond 64 bits it saturates.
@@ -213,7 +223,7 @@ mod tests {
             (r#""\u00a050""#, [None; 3]),
             (r#""50\u000b""#, [None; 3]),
             ("true", [None; 3]),
-            ("null", [None; 3]),
+            ("null", [Some(0), Some(0), None]),
             ("[50]", [None; 3]),
             (r#"{"50":50}"#, [None; 3]),
         ] {
@@ -255,6 +265,23 @@ mod tests {
         }
         let (levels, _) = read(r#"{"users":{"@a:b":1},"users":{}}"#).unwrap();
         assert_eq!(levels.user(Field::Is(1)), Err(Malformed::PowerLevels));
+        let read_in =
+            |version: RoomVersion, content| super::read(content, version.rules(), |_| true, |_, _| ()).unwrap();
+        let nulls = r#"{"invite":null,"kick":null,"ban":null,"users_default":null}"#;
+        let levels = read_in(RoomVersion::V9, nulls);
+        assert_eq!((levels.invite(), levels.kick(), levels.ban()), (Ok(0), Ok(50), Ok(50)));
+        assert_eq!(levels.user(Field::Missing), Ok(0));
+        let levels = read_in(RoomVersion::V10, nulls);
+        assert_eq!(
+            (levels.invite(), levels.user(Field::Missing)),
+            (Err(Malformed::PowerLevels), Err(Malformed::PowerLevels))
+        );
+        let twice = read_in(RoomVersion::V9, r#"{"kick":null,"kick":50}"#);
+        assert_eq!(twice.kick(), Err(Malformed::PowerLevels));
+        let mut users = Vec::new();
+        let content = r#"{"users":{"@a:b":null}}"#;
+        super::read(content, RoomVersion::V9.rules(), |_| true, |_, level| users.push(level)).unwrap();
+        assert_eq!(users, [Field::Malformed]);
         for malformed in ["", "[]", "null", r#"{"invite":01}"#, r#"{"users":{"@a:b":1}"#] {
             assert_eq!(read(malformed), Err(Malformed::PowerLevels), "{malformed}");
         }

@@ -2,24 +2,32 @@
 
 use super::super::{HostError, Knock, Refusal, RequestKind};
 use super::Answer;
-use crate::event::{Event, EventType, Pdu, WholePdu};
+use crate::event::{Event, EventType, OwnedPdu, Pdu, PduError, WholePdu};
+use crate::json::JsonError;
 use crate::state::{NotLookedUp, Reads, RoomState};
-use crate::stripped_state;
+use crate::stripped_state::ShownTypes;
 
 /// An event that every check let pass. The host owes, in this order:
 ///
-/// 1. to store the event, and make it part of the room;
-/// 2. to send it to every server with a joined user. The knocker's server is not one of them for its knock;
+/// 1. to store the event ([`to_stored`](Self::to_stored)), and make it part of the room;
+/// 2. to send it ([`to_text`](Self::to_text)) to every server with a joined user. The knocker's server is not one of them for its knock;
 /// 3. to answer with [`to_response`](Self::to_response).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Accepted<'q, K> {
     pdu: WholePdu<'q>,
     answer: Answer<K>,
+    types: ShownTypes,
 }
 
 impl<'q, K: RequestKind> Accepted<'q, K> {
-    pub(super) const fn of(pdu: WholePdu<'q>, answer: Answer<K>) -> Self {
-        Self { pdu, answer }
+    pub(super) fn of(pdu: WholePdu<'q>, answer: Answer<K>) -> Self {
+        Self { pdu, answer, types: ShownTypes::default() }
+    }
+
+    /// Chooses what the answer to a knock shows of the room. The specification's list is shown otherwise.
+    #[must_use]
+    pub fn showing(self, types: ShownTypes) -> Self {
+        Self { types, ..self }
     }
 
     /// Returns the event. It knows its ID.
@@ -34,10 +42,30 @@ impl<'q, K: RequestKind> Accepted<'q, K> {
         &self.pdu
     }
 
+    /// Returns the event as it is to be stored and sent: canonical JSON, without the `unsigned` that came with it. Nobody has
+    /// signed that, and clients would believe it.
+    ///
+    /// # Errors
+    ///
+    /// None in practice: the event was canonicalized when it came.
+    pub fn to_text(&self) -> Result<String, JsonError> {
+        self.pdu.pdu().to_federation(self.pdu.signed().version())
+    }
+
+    /// Returns the event as it is to be kept: as [`to_text`](Self::to_text) has it, with its ID.
+    ///
+    /// # Errors
+    ///
+    /// As [`to_text`](Self::to_text).
+    pub fn to_stored(&self) -> Result<OwnedPdu, PduError> {
+        let stored = OwnedPdu::parse_stored(self.to_text()?)?;
+        Ok(stored.with_event_id(self.pdu.event_id()))
+    }
+
     /// Returns the entries of the current state that [`to_response`](Self::to_response) reads; none for a leave.
     #[must_use]
     pub fn reads(&self) -> Reads {
-        self.answer.reads()
+        self.answer.reads(&self.types)
     }
 
     /// Returns the events that the answer to a knock shows, the create event first; none for a leave.
@@ -46,7 +74,7 @@ impl<'q, K: RequestKind> Accepted<'q, K> {
     ///
     /// [`NotLookedUp`] if a snapshot lacks an entry of [`reads`](Self::reads).
     pub fn room_state<'s, S: RoomState + ?Sized>(&self, state: &'s S) -> Result<Vec<S::Event<'s>>, NotLookedUp> {
-        self.answer.room_state(state)
+        self.answer.room_state(&self.types, state)
     }
 
     /// Returns the body of the answer: of a knock the `knock_room_state`, whole events, the create event first; of a leave an
@@ -63,23 +91,32 @@ impl<'q, K: RequestKind> Accepted<'q, K> {
         state: &'s S,
         text: impl FnMut(&S::Event<'s>) -> Option<String>,
     ) -> Result<String, Refusal> {
-        self.answer.to_response(state, text)
+        self.answer.to_response(&self.types, state, text)
     }
 }
 
 /// An event that came a second time.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Repeated<K>(Answer<K>);
+pub struct Repeated<K> {
+    answer: Answer<K>,
+    types: ShownTypes,
+}
 
 impl<K: RequestKind> Repeated<K> {
-    pub(super) const fn of(answer: Answer<K>) -> Self {
-        Self(answer)
+    pub(super) fn of(answer: Answer<K>) -> Self {
+        Self { answer, types: ShownTypes::default() }
+    }
+
+    /// As [`Accepted::showing`].
+    #[must_use]
+    pub fn showing(self, types: ShownTypes) -> Self {
+        Self { types, ..self }
     }
 
     /// As [`Accepted::reads`].
     #[must_use]
     pub fn reads(&self) -> Reads {
-        self.0.reads()
+        self.answer.reads(&self.types)
     }
 
     /// As [`Accepted::to_response`].
@@ -92,7 +129,7 @@ impl<K: RequestKind> Repeated<K> {
         state: &'s S,
         text: impl FnMut(&S::Event<'s>) -> Option<String>,
     ) -> Result<String, Refusal> {
-        self.0.to_response(state, text)
+        self.answer.to_response(&self.types, state, text)
     }
 }
 
@@ -101,16 +138,21 @@ impl<K: RequestKind> Answer<K> {
         K::SEND == Knock::SEND
     }
 
-    fn reads(self) -> Reads {
-        if self.shows_state() { stripped_state::reads() } else { Reads::default() }
+    fn reads(self, types: &ShownTypes) -> Reads {
+        if self.shows_state() { types.reads() } else { Reads::default() }
     }
 
-    fn room_state<'s, S: RoomState + ?Sized>(self, state: &'s S) -> Result<Vec<S::Event<'s>>, NotLookedUp> {
-        if self.shows_state() { stripped_state::events(state).collect() } else { Ok(Vec::new()) }
+    fn room_state<'s, S: RoomState + ?Sized>(
+        self,
+        types: &ShownTypes,
+        state: &'s S,
+    ) -> Result<Vec<S::Event<'s>>, NotLookedUp> {
+        if self.shows_state() { types.events(state).collect() } else { Ok(Vec::new()) }
     }
 
     fn to_response<'s, S: RoomState + ?Sized>(
         self,
+        types: &ShownTypes,
         state: &'s S,
         mut text: impl FnMut(&S::Event<'s>) -> Option<String>,
     ) -> Result<String, Refusal> {
@@ -119,7 +161,7 @@ impl<K: RequestKind> Answer<K> {
         }
         let mut has_create_event = false;
         let mut events = Vec::new();
-        for event in self.room_state(state)? {
+        for event in self.room_state(types, state)? {
             let text = text(&event);
             has_create_event |= text.is_some() && event.is_type(EventType::Create);
             events.extend(text);
