@@ -6,7 +6,7 @@ use matrix_knock::auth::{CompiledRoom, Rule, authorize, server_is_allowed};
 use matrix_knock::event::{Event, Membership, Pdu, Proposal, content_hash, event_id, redact};
 use matrix_knock::id::ServerName;
 use matrix_knock::json::{CanonicalDialect, canonical};
-use matrix_knock::membership_change::{Change, MembershipChange};
+use matrix_knock::membership_change::{Before, Change, MembershipChange};
 use matrix_knock::pending::PendingKnocks;
 use matrix_knock::state::{RoomState, StateMap};
 use matrix_knock::{NoVerifier, RoomVersion};
@@ -142,6 +142,6 @@ fn members_who_do_not_knock_allocate_nothing() {
     let knock = member("@kay:b.example", "knock").replace("Somebody", r"S\u00f6mebody");
     let (knock, left) = (Pdu::parse(&knock).unwrap(), member("@kay:b.example", "leave"));
     let left = Pdu::parse(&left).unwrap();
-    let (change, count) = allocations(|| MembershipChange::new(Some(&knock), &left).unwrap().change());
+    let (change, count) = allocations(|| MembershipChange::new(Before::Event(&knock), &left).unwrap().change());
     assert_eq!((change, count), (Change::KnockRetracted, 0));
 }

@@ -103,7 +103,7 @@ fn identifiers() {
         ("!a%ED%A0%BD:b", RequestError::Encoding),
     ] {
         assert_eq!(room(&format!("{V3}{encoded}")), Err(error), "{encoded}");
-        assert_eq!(error.to_response().errcode(), Errcode::InvalidParam);
+        assert_eq!(*error.to_response().errcode(), Errcode::InvalidParam);
     }
 }
 
@@ -154,7 +154,7 @@ fn reason(body: &[u8]) -> Result<Option<String>, (u16, Errcode)> {
     let path = format!("{V3}!a:b");
     KnockRequest::parse(HttpRequest { body, ..post(&path, "", "") })
         .map(|knock| knock.reason().map(str::to_owned))
-        .map_err(|error| (error.to_response().status(), error.to_response().errcode()))
+        .map_err(|error| (error.to_response().status(), error.to_response().errcode().clone()))
 }
 
 #[test]

@@ -22,9 +22,10 @@ use matrix_knock::client::{KnockRefusal, RequestError};
 use matrix_knock::error::{Errcode, ErrorResponse};
 use matrix_knock::event::{EventType, Membership, Pdu, Sign, SignedEvent, UnknownMembership, sign_event};
 use matrix_knock::id::{
-    EventId, IdError, OwnedEventId, OwnedRoomAlias, OwnedRoomId, OwnedRoomIdOrAlias, OwnedServerName, OwnedUserId,
-    RoomAlias, RoomId, RoomIdOrAlias, ServerName, UserId,
+    EventId, IdError, KeyId, OwnedEventId, OwnedKeyId, OwnedRoomAlias, OwnedRoomId, OwnedRoomIdOrAlias,
+    OwnedServerName, OwnedUserId, RoomAlias, RoomId, RoomIdOrAlias, ServerName, UserId,
 };
+use matrix_knock::knocking::room_state::{ShowUnverified, ShownEvent};
 use matrix_knock::knocking::{Failed, Failure, PendingKnock};
 use matrix_knock::resident::submission::UnknownAuthEvents;
 use matrix_knock::resident::{HostError, Refusal};
@@ -39,8 +40,8 @@ use matrix_knock::x_matrix::XMatrixError;
 struct NoKey;
 
 impl Sign for NoKey {
-    fn key_id(&self) -> &'static str {
-        "ed25519:1"
+    fn key_id(&self) -> KeyId<'static> {
+        KeyId::parse("ed25519:1").unwrap()
     }
 
     fn sign(&self, _message: &[u8]) -> [u8; 64] {
@@ -67,10 +68,15 @@ fn stripped(text: &str) -> StrippedEvent {
     StrippedEvent::of(&Pdu::parse(text).unwrap()).unwrap()
 }
 
+fn shown(text: &str, is_verified: bool) -> ShownEvent {
+    ShownEvent { event: stripped(text), is_verified }
+}
+
 /// What a host of other software has stored of a knock.
 fn pending_knock() -> PendingKnock {
     let server = ServerName::parse("a.example").unwrap();
-    PendingKnock::of_stored(RoomVersion::V10, knock().text(), server, vec![stripped(CREATE)]).unwrap()
+    let shown = [shown(JOIN_RULES, false), shown(CREATE, true), shown(NAME, false)];
+    PendingKnock::of_stored(RoomVersion::V10, knock().text(), server, shown).unwrap()
 }
 
 #[test]
@@ -80,12 +86,18 @@ fn a_pending_knock_of_what_a_host_has_stored() {
     assert_eq!((pending.user_id(), pending.server()), (UserId::parse("@kay:b.example").unwrap(), pending.server()));
     assert_eq!((pending.server().as_str(), pending.version()), ("a.example", RoomVersion::V10));
     assert_eq!((pending.event(), pending.event_id()), (&knock(), knock().event_id()));
-    assert_eq!(pending.knock_state(), [stripped(CREATE), stripped(KNOCK)]);
+    let (create, own) = (shown(CREATE, true), shown(KNOCK, true));
+    assert_eq!(pending.knock_state(ShowUnverified::Never), [create.clone(), own.clone()]);
+    let all = [create, shown(JOIN_RULES, false), shown(NAME, false), own];
+    assert_eq!(pending.knock_state(ShowUnverified::Always), all);
+    assert_eq!(pending.knock_state(ShowUnverified::default()), all);
 }
 
 #[test]
 fn a_failure_is_an_error() {
-    let failed = Failed { failure: Failure::NoAnswer, perhaps: Some(pending_knock()) };
+    let mut failed = Failed::from(Failure::NoAnswer);
+    failed.perhaps = Some(pending_knock());
+    assert_eq!((&failed.failure, failed.error(), failed.extra()), (&Failure::NoAnswer, None, None));
     let error: Box<dyn Error + Send + Sync> = Box::new(failed.clone());
     assert_eq!(error.to_string(), "no useful answer");
     assert_eq!(error.downcast_ref::<Failed>(), Some(&failed));
@@ -146,6 +158,7 @@ fn identifiers_to_and_from_texts() {
     identifiers!(RoomId, OwnedRoomId, "!CfT5xE9KUcYpbuxIJaL3Ka8vcLsbkDtpwVM4C-zLkBo", "!", IdError::LocalPart);
     identifiers!(EventId, OwnedEventId, "$CfT5xE9KUcYpbuxIJaL3Ka8vcLsbkDtpwVM4C-zLkBo", "e", IdError::Sigil('$'));
     identifiers!(ServerName, OwnedServerName, "a.example:8448", "a_b", IdError::ServerName);
+    identifiers!(KeyId, OwnedKeyId, "ed25519:a_b+c-d", "ed25519:", IdError::KeyId);
     identifiers!(RoomAlias, OwnedRoomAlias, "#room:a.example", "#room", IdError::NoDomain);
     for (text, is_alias) in [("#room:a.example", true), ("!r:a.example", false)] {
         let (borrowed, owned) = (RoomIdOrAlias::try_from(text).unwrap(), text.parse::<OwnedRoomIdOrAlias>().unwrap());
@@ -221,22 +234,23 @@ fn an_answer_of_every_error() {
     }
     let parts = |result: Result<(), ErrorResponse>| {
         let response = result.unwrap_err();
-        (response.status(), response.errcode(), response.error())
+        (response.status(), response.errcode().clone(), response.error().to_owned())
     };
     let not_looked_up = || NotLookedUp::new(EventType::Create, "");
-    let internal = (500, Errcode::Unknown, "Internal server error");
+    let internal = || (500, Errcode::Unknown, "Internal server error");
     for (answer, expected) in [
         (handler(Refusal::UnknownRoom), (404, Errcode::NotFound, "Unknown room")),
         (handler(Failure::Forbidden), (403, Errcode::Forbidden, "The room does not allow it")),
-        (handler(Failed { failure: Failure::NotFound, perhaps: None }), (404, Errcode::NotFound, "Unknown room")),
+        (handler(Failed::from(Failure::NotFound)), (404, Errcode::NotFound, "Unknown room")),
         (handler(RequestError::NotAnObject), (400, Errcode::BadJson, "The body is not an object")),
         (handler(KnockRefusal::Guest), (403, Errcode::GuestAccessForbidden, "Guests may not knock")),
         (handler(XMatrixError::Scheme), (401, Errcode::Unauthorized, "Malformed `Authorization` header")),
-        (handler(not_looked_up()), internal),
-        (handler(HostError::NotLookedUp(not_looked_up())), internal),
-        (handler(TemplateError::NoPrevEvents), internal),
+        (handler(not_looked_up()), internal()),
+        (handler(HostError::NotLookedUp(not_looked_up())), internal()),
+        (handler(TemplateError::NoPrevEvents), internal()),
     ] {
-        assert_eq!(parts(answer), expected);
+        let (status, errcode, error) = expected;
+        assert_eq!(parts(answer), (status, errcode, error.to_owned()));
     }
     fn of_unknown_auth_events(error: UnknownAuthEvents) -> ErrorResponse {
         error.into()

@@ -46,10 +46,14 @@ const USER: &str = "join_authorised_via_users_server";
 const TIME: u64 = 1_700_000_000_000;
 const WEEK: u64 = 7 * 24 * 60 * 60 * 1000;
 
-fn key(server: &str, key_id: &str) -> Ed25519Key {
+fn seed(server: &str, key_id: &str) -> [u8; 32] {
     let mut seed = [0; 32];
     seed.iter_mut().zip(server.bytes().chain(key_id.bytes())).for_each(|(seed, byte)| *seed = byte);
-    Ed25519Key::from_seed(key_id, &seed)
+    seed
+}
+
+fn key(server: &str, key_id: &str) -> Ed25519Key {
+    Ed25519Key::from_seed(key_id, &seed(server, key_id)).expect("a key ID")
 }
 
 fn public(server: &str, key_id: &str, validity: KeyValidity) -> VerifyKey {
@@ -271,19 +275,23 @@ fn expected(version: RoomVersion, text: &str, original: &str) -> Result<Believed
     if version <= V2 {
         by.push(domain(event["event_id"].as_str().unwrap()));
     }
-    if let Some(user) = content.get(USER).filter(|_| is_member && version >= V8) {
-        let user = user.as_str().filter(|user| UserId::parse(user).is_ok());
-        by.push(domain(user.ok_or(SignatureError::NoAuthorizingUser)?));
-    }
     by.dedup();
     let same = reference_hash(version, text) == reference_hash(version, original);
-    for server in &by {
+    let has_signed = |server: &String| {
         let signature = event["signatures"].get(server).and_then(|signatures| signatures.get("ed25519:1"));
         let signature = signature.filter(|_| known(server, "ed25519:1").is_some()).ok_or_else(|| not_signed(server))?;
         let made = before["signatures"].get(server).map(|signatures| decoded(&signatures["ed25519:1"]));
         if !same || made != Some(decoded(signature)) {
             return Err(bad_signature(server, "ed25519:1"));
         }
+        Ok(())
+    };
+    by.iter().try_for_each(has_signed)?;
+    // The server of a user who vouches is named if it has signed. If it has not, a rule refuses the
+    // event later.
+    if let Some(user) = content.get(USER).filter(|_| is_member && version >= V8) {
+        let server = user.as_str().filter(|user| UserId::parse(user).is_ok()).map(domain);
+        by.extend(server.filter(|server| has_signed(server).is_ok() && !by.contains(server)));
     }
     let hashed = |event: &Value| {
         let hash = event["hashes"].get("sha256").and_then(decoded);
@@ -380,7 +388,8 @@ fn several_keys() {
     }
 }
 
-/// Who has to sign, in versions 1 and 2, 3 to 7, and since 8.
+/// Who has to sign in versions 1 and 2, and since 3; and, since 8, who else is looked at: the
+/// server of a user who vouches, if it has signed.
 #[test]
 fn who_has_to_sign() {
     let member = |membership: &str| json!({ "membership": membership });
@@ -400,24 +409,32 @@ fn who_has_to_sign() {
     }
     for version in RoomVersion::ALL {
         for (kind, content, required) in &rows {
-            let required = required[usize::from(version >= V3) + usize::from(version >= V8)];
+            let signers = required[usize::from(version >= V3) + usize::from(version >= V8)];
+            let required = required[usize::from(version >= V3)];
             let text = sign(version, &event(version, kind, content.clone()), &[A, B, C, UNKNOWN]);
-            check(version, &text, &KeysFn(known), TIME, required, None);
+            check(version, &text, &KeysFn(known), TIME, signers, None);
             for server in [A, B, C, UNKNOWN] {
-                let mut event: Value = text.parse().unwrap();
-                event["signatures"].as_object_mut().unwrap().remove(server);
+                let others: Vec<&str> = signers.iter().copied().filter(|signer| *signer != server).collect();
+                let mut missing: Value = text.parse().unwrap();
+                missing["signatures"].as_object_mut().unwrap().remove(server);
                 let error = required.contains(&server).then(|| not_signed(server));
-                check(version, &event.to_string(), &KeysFn(known), TIME, required, error);
+                check(version, &missing.to_string(), &KeysFn(known), TIME, &others, error);
+                let mut wrong: Value = text.parse().unwrap();
+                wrong["signatures"][server]["ed25519:1"] = json!("A".repeat(86));
+                let error = required.contains(&server).then(|| bad_signature(server, "ed25519:1"));
+                check(version, &wrong.to_string(), &KeysFn(known), TIME, &others, error);
             }
         }
         let users = ["", "x", "@x", "@x:", "@x:b example", B, &format!("@{}:{B}", "x".repeat(255))].map(Value::from);
         for user in users.into_iter().chain([json!(null), json!(1), json!([]), json!({}), json!(true)]) {
             for content in ["join", "leave", "invite"].map(|membership| with(member(membership), USER, user.clone())) {
-                let text = sign(version, &event(version, "m.room.member", content.clone()), &[UNKNOWN]);
-                let error = if version >= V8 { SignatureError::NoAuthorizingUser } else { not_signed(A) };
-                check(version, &text, &KeysFn(known), TIME, &[], Some(error));
-                let text = sign(version, &event(version, "m.room.message", content), required(version));
-                check(version, &text, &KeysFn(known), TIME, required(version), None);
+                for kind in ["m.room.member", "m.room.message"] {
+                    let text = sign(version, &event(version, kind, content.clone()), &[UNKNOWN]);
+                    check(version, &text, &KeysFn(known), TIME, &[], Some(not_signed(A)));
+                    let text =
+                        sign(version, &event(version, kind, content.clone()), &[required(version), &[B]].concat());
+                    check(version, &text, &KeysFn(known), TIME, required(version), None);
+                }
             }
         }
     }
@@ -454,7 +471,9 @@ fn key_document(signers: &[&str], change: impl FnOnce(&mut Value)) -> String {
     });
     change(&mut document);
     let text = canonical(&document.to_string(), CanonicalDialect::Lenient).unwrap();
-    let sign = |key_id: &&str| BASE64_STANDARD_NO_PAD.encode(key(B, key_id).sign(text.as_bytes()));
+    // Signatures stand under IDs that none of our keys can have, too.
+    let signer = |key_id: &str| Ed25519Key::from_seed("ed25519:1", &seed(B, key_id)).unwrap();
+    let sign = |key_id: &&str| BASE64_STANDARD_NO_PAD.encode(signer(key_id).sign(text.as_bytes()));
     let signed = signers.iter().map(|key_id| (*key_id, sign(key_id))).collect::<BTreeMap<_, _>>();
     with(with(document, "signatures", json!({ B: signed })), "unsigned", json!({ "x": 1 })).to_string()
 }
@@ -462,7 +481,7 @@ fn key_document(signers: &[&str], change: impl FnOnce(&mut Value)) -> String {
 /// <https://spec.matrix.org/v1.19/server-server-api/#publishing-keys>
 #[test]
 fn key_documents() {
-    use ServerKeysError::{BadSignature, Key, Malformed, NotSigned, OtherServer, TooLarge};
+    use ServerKeysError::{BadSignature, Malformed, NotSigned, OtherServer, TooLarge};
     let parse = |text: &str| ServerKeys::parse(ServerName::parse(B).unwrap(), text, &Ed25519);
     let key = |key_id, validity| (key_id, public(B, key_id, validity));
     let known = [key("ed25519:0", Expired(5)), key("ed25519:1", Until(TIME)), key("ed25519:2", Until(TIME))];
@@ -493,8 +512,15 @@ fn key_documents() {
     }
     assert_eq!(parse(&changed("server_name", json!(A))), Err(OtherServer));
     for bad in [json!({ "key": "x" }), json!({ "key": 1 }), json!({}), json!(1), json!({ "key": "A".repeat(42) })] {
+        // It costs itself, and the document only if no other key has signed that.
+        let beside = |document: &mut Value| document["verify_keys"]["ed25519:2"] = bad.clone();
+        for signers in [&["ed25519:1"][..], &["ed25519:1", "ed25519:2"]] {
+            let keys = parse(&key_document(signers, beside)).unwrap();
+            assert_eq!(keys.keys().collect::<Vec<_>>(), known[..2], "{bad}");
+        }
+        assert_eq!(parse(&key_document(&["ed25519:2"], beside)), Err(NotSigned), "{bad}");
         let text = changed("verify_keys", json!({ "ed25519:2": bad }));
-        assert_eq!(parse(&text), Err(Key { key_id: "ed25519:2".to_owned() }), "{text}");
+        assert_eq!(parse(&text), Err(NotSigned), "{text}");
     }
     for nobody in [&[][..], &["ed25519:0"], &["ed25519:3", "curve25519:1"]] {
         assert_eq!(parse(&key_document(nobody, |_| {})), Err(NotSigned), "{nobody:?}");

@@ -48,8 +48,16 @@ const RESIDENT: &str = "hs1.test:18448";
 ///
 /// An `event_id` in the body is a format error since version 3, which comes before the ID in the path (theirs names this as the
 /// other fair reading; Synapse gives ours).
-const READ_OTHERWISE: [(&str, &str, &str); 1] =
-    [("an explicit event_id field", "400 M_INVALID_PARAM (event ID in the path)", "400 M_BAD_JSON (format)")];
+const READ_OTHERWISE: [(&str, &[&str], &str, &str); 2] = [
+    (
+        "an explicit event_id field",
+        &["7", "10", "12"],
+        "400 M_INVALID_PARAM (event ID in the path)",
+        "400 M_BAD_JSON (format)",
+    ),
+    // The property means nothing before version 8.
+    ("join_authorised_via_users_server in content", &["7"], "400 M_INVALID_PARAM (authorizing user)", "200 (accepted)"),
+];
 
 /// Requests that the library has no answer to: an event before them is unknown. (Synapse asks the other servers for the state.)
 const UNDECIDED: [(&str, &str); 2] =
@@ -433,6 +441,8 @@ fn every_recorded_request_gets_its_answer() {
             .iter()
             .filter(|exception| exception.kind == exchange.kind)
             .find_map(|exception| Some((exception, exception.requests.iter().find(|request| request.note == note)?)));
+        // Of some requests Synapse says the same in one of the versions: the counts below tell.
+        let listed = listed.filter(|_| ours != synapse);
         if let Some((exception, request)) = listed {
             assert_ne!(exception.ours, exception.synapse);
             assert_eq!((&*ours, &*synapse), (exception.ours, exception.synapse), "{what}: {note}");
@@ -447,7 +457,10 @@ fn every_recorded_request_gets_its_answer() {
             }
         }
         let expected = exchange.expected();
-        if let Some((_, theirs, ours)) = READ_OTHERWISE.iter().find(|(otherwise, ..)| note == *otherwise) {
+        let otherwise = READ_OTHERWISE
+            .iter()
+            .find(|(otherwise, versions, ..)| note == *otherwise && versions.contains(&exchange.room_version));
+        if let Some((_, _, theirs, ours)) = otherwise {
             assert_eq!((expected, &*read), (*theirs, *ours));
             read_otherwise += 1;
         } else {
@@ -470,10 +483,10 @@ fn every_recorded_request_gets_its_answer() {
         assert_eq!(used, *count, "{reason}");
     }
     let expected = [
-        ("another answer", 139),
+        ("another answer", 138),
         ("the host's part: the request is not authenticated", 15),
         ("the host's part: unknown previous events", 6),
-        ("the same answer", 690),
+        ("the same answer", 691),
     ];
-    assert_eq!((counts, read_otherwise), (BTreeMap::from(expected), 3));
+    assert_eq!((counts, read_otherwise), (BTreeMap::from(expected), 4));
 }

@@ -138,7 +138,7 @@ fn properties_of_the_wrong_kind() {
             ('"', &["type", "state_key", "sender", "room_id"][..]),
             ('[', &["prev_events", "auth_events"]),
             ('1', &["depth", "origin_server_ts"]),
-            ('{', &["content", "unsigned", "signatures", "hashes"]),
+            ('{', &["content", "signatures", "hashes"]),
         ] {
             let each = properties.iter().flat_map(|property| KINDS.map(|kind| (*property, kind)));
             for (property, kind) in each {
@@ -150,6 +150,10 @@ fn properties_of_the_wrong_kind() {
                 let text = with_text(version, property, kind);
                 assert_eq!(answer(version, &text), expected, "{version} {property} {kind}");
             }
+        }
+        // This is no part of the event.
+        for kind in KINDS {
+            assert_eq!(answer(version, &with_text(version, "unsigned", kind)), Good, "{version} {kind}");
         }
     }
 }
@@ -301,8 +305,14 @@ fn room_of_the_create_event() {
 #[test]
 fn sizes() {
     for version in RoomVersion::ALL {
-        let bare = canonical(&with(version, "content", json!({ "body": "" })), CanonicalDialect::Strict).unwrap().len();
-        let of = |bytes: usize| with(version, "content", json!({ "body": "x".repeat(bytes - bare) }));
+        let with = |property: &str, value: Value| {
+            let mut event = good(version);
+            event.as_object_mut().unwrap().remove("unsigned");
+            event[property] = value;
+            event.to_string()
+        };
+        let bare = canonical(&with("content", json!({ "body": "" })), CanonicalDialect::Strict).unwrap().len();
+        let of = |bytes: usize| with("content", json!({ "body": "x".repeat(bytes - bare) }));
         assert_eq!(of(65_536).len(), 65_536);
         assert_eq!(answer(version, &of(65_536)), Good, "{version}");
         assert_eq!(answer(version, &of(65_537)), Refused(FormatError::TooLarge { bytes: 65_537 }), "{version}");
@@ -311,17 +321,27 @@ fn sizes() {
         let escaped = of(65_536).replace('x', r"\u0078");
         assert!(escaped.len() > 300_000);
         assert_eq!(answer(version, &escaped), Good, "{version}");
-        let text = good(version).to_string();
-        let padded = |bytes: usize| format!("{text}{}", " ".repeat(bytes - text.len()));
-        assert_eq!(answer(version, &padded(MAX_EVENT_TEXT_BYTES)), Good, "{version}");
+        let text = with("org.example.x", json!([]));
+        let padded = |bytes: usize| text.replacen("[]", &format!("[{}]", " ".repeat(bytes - text.len())), 1);
         let bytes = MAX_EVENT_TEXT_BYTES + 1;
-        assert_eq!(answer(version, &padded(bytes)), outline(PduError::TooLarge { bytes }), "{version}");
+        let (longest, longer) = (padded(bytes - 1), padded(bytes));
+        assert_eq!((longest.len(), longer.len()), (bytes - 1, bytes));
+        assert_eq!(answer(version, &longest), Good, "{version}");
+        assert_eq!(answer(version, &longer), outline(PduError::TooLarge { bytes }), "{version}");
 
-        // The whole event counts.
-        for property in ["unsigned", "signatures"] {
-            let text = with(version, property, json!({ "x": { "ed25519:x": "x".repeat(65_536) } }));
-            let bytes = canonical(&text, CanonicalDialect::Strict).unwrap().len();
-            assert_eq!(answer(version, &text), Refused(FormatError::TooLarge { bytes }), "{version} {property}");
+        // The whole event counts, and nothing that is no part of it.
+        let text = with("signatures", json!({ "x": { "ed25519:x": "x".repeat(65_536) } }));
+        let bytes = canonical(&text, CanonicalDialect::Strict).unwrap().len();
+        assert_eq!(answer(version, &text), Refused(FormatError::TooLarge { bytes }), "{version}");
+        let note = |text: &str, bytes: usize| {
+            text.replacen('{', &format!(r#"{{"unsigned":{{"x":"{}"}},"#, "x".repeat(bytes)), 1)
+        };
+        for bytes in [1, 65_536, 1_000_000] {
+            assert_eq!(answer(version, &note(&of(65_536), bytes)), Good, "{version} {bytes}");
+            let too_large = Refused(FormatError::TooLarge { bytes: 65_537 });
+            assert_eq!(answer(version, &note(&of(65_537), bytes)), too_large, "{version} {bytes}");
+            let too_large = outline(PduError::TooLarge { bytes: MAX_EVENT_TEXT_BYTES + 1 });
+            assert_eq!(answer(version, &note(&longer, bytes)), too_large, "{version} {bytes}");
         }
     }
 }
@@ -353,7 +373,7 @@ fn depths_and_times() {
 fn numbers() {
     const NUMBERS_OF_OLD: &str = "-0 -0.0 0.5 1.0 1e2 1E2 1e-7 9007199254740992 -9007199254740992 99999999999999999999";
     for version in RoomVersion::ALL {
-        let places = ["content", "unsigned", "org.example.x"].map(|property| (property, r#"{"a":[{"b":NUMBER}]}"#));
+        let places = ["content", "org.example.x"].map(|property| (property, r#"{"a":[{"b":NUMBER}]}"#));
         for (property, nested) in places {
             let check = |number| answer(version, &with_text(version, property, &nested.replace("NUMBER", number)));
             for number in ["0", "-1", "9007199254740991", "-9007199254740991"] {
@@ -367,6 +387,14 @@ fn numbers() {
             for number in ["01", "+1", "1.", "NaN"] {
                 assert_eq!(check(number), NoJson(JsonErrorKind::UnexpectedCharacter), "{version} {property} {number}");
             }
+        }
+        // Of what nobody signs no more than the grammar counts.
+        let check = |number| answer(version, &with_text(version, "unsigned", &format!(r#"{{"a":[{number}]}}"#)));
+        for number in NUMBERS_OF_OLD.split(' ').chain(["0", "9007199254740991", "1e400", "-1e400"]) {
+            assert_eq!(check(number), Good, "{version} {number}");
+        }
+        for number in ["01", "+1", "1.", "NaN"] {
+            assert_eq!(check(number), NoJson(JsonErrorKind::UnexpectedCharacter), "{version} {number}");
         }
     }
 }
@@ -409,23 +437,34 @@ fn texts() {
         }
         for property in ["content", "unsigned", "org.example.x"] {
             let check = |text: &str| answer(version, &with_text(version, property, text));
+            // Of what nobody signs no more than the grammar counts.
+            let counts = property != "unsigned";
             for (text, kind) in [
                 (r#"{"a":"\ud800"}"#, JsonErrorKind::LoneSurrogate),
                 (r#"{"a":"\udc00\ud800"}"#, JsonErrorKind::LoneSurrogate),
                 (r#"{"\udfff":1}"#, JsonErrorKind::LoneSurrogate),
                 (r#"{"a":1,"a":1}"#, JsonErrorKind::DuplicateKey),
                 (r#"{"x":[{"a":1,"\u0061":2}]}"#, JsonErrorKind::DuplicateKey),
-                (r#"{"a":"\x"}"#, JsonErrorKind::InvalidEscape),
-                ("{\"a\":\"\n\"}", JsonErrorKind::ControlCharacter),
             ] {
+                let expected = if counts { NoJson(kind) } else { Good };
+                assert_eq!(check(text), expected, "{version} {property} {text}");
+            }
+            for (text, kind) in
+                [(r#"{"a":"\x"}"#, JsonErrorKind::InvalidEscape), ("{\"a\":\"\n\"}", JsonErrorKind::ControlCharacter)]
+            {
                 assert_eq!(check(text), NoJson(kind), "{version} {property} {text}");
             }
             // The event and this property are the outer two of 128 levels.
             assert_eq!(check(&format!(r#"{{"a":{}}}"#, deep(126))), Good, "{version} {property}");
-            let too_deep = NoJson(JsonErrorKind::TooDeep);
-            assert_eq!(check(&format!(r#"{{"a":{}}}"#, deep(127))), too_deep, "{version} {property}");
+            for levels in [127, 1000, 100_000] {
+                let expected = if counts { NoJson(JsonErrorKind::TooDeep) } else { Good };
+                assert_eq!(check(&format!(r#"{{"a":{}}}"#, deep(levels))), expected, "{version} {property} {levels}");
+            }
             assert_eq!(check(r#"{"a":"\ud83d\udd11 \u0000"}"#), Good, "{version} {property}");
         }
+        // A key that stands twice is none of the event either.
+        let twice = whole.replacen('{', r#"{"unsigned":1,"unsigned":{"a":2},"#, 1);
+        assert_eq!(answer(version, &twice), Good, "{version}");
     }
 }
 
@@ -443,12 +482,14 @@ mod vectors {
     use super::RoomVersion;
 
     /// The seed has bits behind its last byte.
+    #[expect(clippy::expect_used, reason = "a test that cannot be set up fails")]
     fn key() -> Ed25519Key {
         let lenient = GeneralPurposeConfig::new()
             .with_decode_padding_mode(DecodePaddingMode::RequireNone)
             .with_decode_allow_trailing_bits(true);
         let seed = GeneralPurpose::new(&STANDARD, lenient).decode("YJDBA9Xnr2sVqXD9Vj7XVUnmFZcZrlw8Md7kMW+3XA1");
         Ed25519Key::from_seed("ed25519:1", &seed.ok().and_then(|seed| seed.try_into().ok()).unwrap_or_default())
+            .expect("a key ID")
     }
 
     #[test]
@@ -491,6 +532,8 @@ mod vectors {
             ),
         ] {
             let text = event.to_string();
+            // The text keeps what nobody signs. Here it is no part of what is sent.
+            event.as_object_mut().unwrap().remove("unsigned");
             event["hashes"] = json!({ "sha256": sha256 });
             event["signatures"] = json!({ "domain": { "ed25519:1": signature } });
             for version in versions {

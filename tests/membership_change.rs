@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use matrix_knock::RoomVersion;
 use matrix_knock::auth::authorize;
 use matrix_knock::event::{Event, Malformed, Membership, Pdu, Verify};
-use matrix_knock::membership_change::{Change, Member, MembershipChange, NotAChange};
+use matrix_knock::membership_change::{Before, Change, Member, MembershipChange, NotAChange};
 use matrix_knock::state::StateMap;
 use serde_json::{Value, json};
 
@@ -24,12 +24,20 @@ fn parse(text: &str) -> Pdu<'_> {
     Pdu::parse(text).expect("an event")
 }
 
+fn event_before<'e, E: ?Sized>(event: Option<&'e E>) -> Before<'e, E> {
+    event.map_or(Before::NoEvent, Before::Event)
+}
+
 /// The change from one content to another. Without the former there is no event before.
 fn change(before: Option<&Value>, sender: &str, content: &Value) -> Change {
     let before = before.map(|content| member(USER, content));
     let after = member(sender, content);
     let (before, after) = (before.as_deref().map(parse), parse(&after));
-    let change = MembershipChange::new(before.as_ref(), &after).expect("two member events");
+    let change = MembershipChange::new(event_before(before.as_ref()), &after).expect("two member events");
+    if let Some(before) = &before {
+        // Who knows no more than the content says the same.
+        assert_eq!(MembershipChange::new(Before::Content(before.content()), &after), Ok(change));
+    }
     assert_eq!((change.target(), change.sender()), (USER, sender));
     change.change()
 }
@@ -181,12 +189,12 @@ fn what_there_is_to_say_of_a_change() {
     let before = member(USER, &json!({ "membership": "knock", "displayname": "Kay", "reason": "please" }));
     let after = member(USER, &json!({ "membership": "knock", "displayname": "Kay", "avatar_url": "mxc://b/k" }));
     let (before, after) = (parse(&before), parse(&after));
-    let again = MembershipChange::new(Some(&before), &after).expect("two member events");
+    let again = MembershipChange::new(Before::Event(&before), &after).expect("two member events");
     assert_eq!(again.change(), Change::KnockedAgain);
     assert_eq!([again.displayname_changed(), again.avatar_url_changed(), again.reason_changed()], [false, true, true]);
     assert_eq!(again.before(), Member::read(before.content()).expect("a member"));
     assert_eq!(again.after().avatar_url().as_deref(), Some("mxc://b/k"));
-    let first = MembershipChange::new(None, &before).expect("a member event");
+    let first = MembershipChange::new(Before::NoEvent, &before).expect("a member event");
     assert_eq!((first.change(), first.before()), (Change::Knocked, Member::OUTSIDE));
     assert_eq!([first.displayname_changed(), first.avatar_url_changed(), first.reason_changed()], [true, false, true]);
 }
@@ -205,7 +213,11 @@ fn joins_with_and_without_a_change_of_the_profile() {
         let text = format!(r#"{{"type":"m.room.member","state_key":"{USER}","sender":"{USER}","content":{after}}}"#);
         let (before, after) = (member(USER, &before), parse(&text));
         let before = parse(&before);
-        assert_eq!(MembershipChange::new(Some(&before), &after).expect("member events").change(), expected, "{text}");
+        assert_eq!(
+            MembershipChange::new(Before::Event(&before), &after).expect("member events").change(),
+            expected,
+            "{text}"
+        );
     }
     // No name, null and a number are the same: none.
     let nameless = json!({ "membership": "join" });
@@ -222,7 +234,7 @@ fn who_vouched() {
     for (before, expected) in [("leave", Some(ANOTHER)), ("knock", Some(ANOTHER)), ("invite", None), ("join", None)] {
         let before = member(USER, &json!({ "membership": before }));
         let before = parse(&before);
-        let change = MembershipChange::new(Some(&before), &event).expect("two member events");
+        let change = MembershipChange::new(Before::Event(&before), &event).expect("two member events");
         assert_eq!(change.authorized_by().as_deref(), expected);
     }
 }
@@ -235,7 +247,7 @@ fn what_is_no_change() {
     let other_type = strip("m.room.member", "m.room.members");
     let other_user = strip(r#""state_key":"@kay:b""#, r#""state_key":"@zoe:b""#);
     let malformed = strip(r#""knock""#, "1");
-    let error = |before: &str, after: &str| MembershipChange::new(Some(&parse(before)), &parse(after)).err();
+    let error = |before: &str, after: &str| MembershipChange::new(Before::Event(&parse(before)), &parse(after)).err();
     assert_ne!(message, knock);
     for (before, after, expected) in [
         (&knock, &message, NotAChange::NotAMemberEvent),
@@ -251,7 +263,16 @@ fn what_is_no_change() {
     // Events of two types of a host's own.
     let (before, after) = (parse(&knock), parse(&knock));
     let [before, after]: [&dyn Event; 2] = [&before, &after];
-    assert_eq!(MembershipChange::new(Some(before), after).map(|change| change.change()), Ok(Change::KnockedAgain));
+    assert_eq!(
+        MembershipChange::new(Before::Event(before), after).map(|change| change.change()),
+        Ok(Change::KnockedAgain)
+    );
+    let of_content =
+        |content: &str| MembershipChange::new(Before::Content(content), after).map(|change| change.change());
+    assert_eq!(of_content(r#"{"membership":"leave"}"#), Ok(Change::Knocked));
+    for malformed in ["", "null", "[]", "{}", r#"{"membership":1}"#] {
+        assert_eq!(of_content(malformed), Err(NotAChange::Malformed(Malformed::Member)), "{malformed}");
+    }
 }
 
 /// Every member event of the recorded rooms with the one before it, by depth. One that the server has rejected, or that
@@ -275,7 +296,7 @@ fn recorded_changes() {
                 (None, None) => "in the room",
             };
             let before = members.get(&user).map(|text| parse(text));
-            let change = MembershipChange::new(before.as_ref(), &pdu).expect("a member event").change();
+            let change = MembershipChange::new(event_before(before.as_ref()), &pdu).expect("a member event").change();
             *counts.entry((standing, change.name())).or_default() += 1;
             drop(before);
             if standing == "in the room" {

@@ -125,7 +125,7 @@ const WITH_KNOCKING: [RoomVersion; 6] =
 
 fn key(server: &str) -> Ed25519Key {
     let seed = server.bytes().next().expect("a name");
-    Ed25519Key::from_seed("ed25519:1", &[seed; 32])
+    Ed25519Key::from_seed("ed25519:1", &[seed; 32]).expect("a key ID")
 }
 
 fn keys(server: &str, key_id: &str) -> Option<VerifyKey> {

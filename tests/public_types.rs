@@ -12,8 +12,10 @@ use matrix_knock::auth::{
     AuthEvent, AuthStatus, AuthorizeError, Authorized, CompiledRoom, Evidence, Rejection, Rule, Selection, ServerAcl,
     StateIndependent,
 };
-use matrix_knock::client::{KnockError, KnockErrorKind, KnockRefusal, KnockRequest, KnockResponse, RequestError};
-use matrix_knock::error::{Errcode, ErrorResponse, UnknownErrcode};
+use matrix_knock::client::{
+    KnockError, KnockErrorKind, KnockRefusal, KnockRequest, KnockResponse, PassedOver, RequestError, WhyPassedOver,
+};
+use matrix_knock::error::{Errcode, ErrorResponse, ExtraError, OtherErrcode};
 use matrix_knock::event::{
     Event, EventType, FormatError, FormattedPdu, KeyDocument, KeyValidity, Keys, KeysFn, Malformed, MemberFacts,
     Membership, NoVerifier, OtherEventType, OwnedPdu, Pdu, PduError, Proposal, RedactedPdu, ServerKeys,
@@ -21,18 +23,18 @@ use matrix_knock::event::{
     VerifiedPdu, Verify, VerifyKey, WholePdu,
 };
 use matrix_knock::id::{
-    EventId, IdError, OwnedEventId, OwnedRoomAlias, OwnedRoomId, OwnedRoomIdOrAlias, OwnedServerName, OwnedUserId,
-    RoomAlias, RoomId, RoomIdOrAlias, ServerName, UserId,
+    EventId, IdError, KeyId, OwnedEventId, OwnedKeyId, OwnedRoomAlias, OwnedRoomId, OwnedRoomIdOrAlias,
+    OwnedServerName, OwnedUserId, RoomAlias, RoomId, RoomIdOrAlias, ServerName, UserId,
 };
 use matrix_knock::json::{CanonicalDialect, JsonError, JsonErrorKind};
 use matrix_knock::knocking::out_of_band::{Acceptance, Msc4233Denial, NoAnswer, SentKnock};
-use matrix_knock::knocking::room_state::{Dropped, ReceivedRoomState, VerifiedRoomState};
+use matrix_knock::knocking::room_state::{Dropped, ReceivedRoomState, ShowUnverified, ShownEvent, VerifiedRoomState};
 use matrix_knock::knocking::{
     Departure, Details, Failed, Failure, Intent, Knocking, NotAKnock, OwnMembership, PendingKnock, Retracted,
     Retracting, Start,
 };
 use matrix_knock::machine::{Endpoint, ErrorReply, Machine, NotTaken, Reply, Request, Ticket, Want};
-use matrix_knock::membership_change::{Change, Member, MembershipChange, NotAChange};
+use matrix_knock::membership_change::{Before, Change, Member, MembershipChange, NotAChange};
 use matrix_knock::pending::{
     Answer, Answerers, Answering, Answers, Knocker, NoEventId, NotAnswered, PendingKnocks, Position,
     Refused as RefusedAnswer, Update,
@@ -49,8 +51,8 @@ use matrix_knock::room_version::{
     EventIdFormat, RoomVersion, RoomVersionRules, UnknownRoomVersion, UnstableVersionError,
 };
 use matrix_knock::state::{FromFn, NotLookedUp, Reads, RoomState, Snapshot, StateMap};
-use matrix_knock::stripped_state::{NotStripped, StrippedEvent};
-use matrix_knock::sync::{KnockSection, KnockedRoom, MemberEventKey, ReadRoom, Section, SectionError};
+use matrix_knock::stripped_state::{NotStripped, ShownTypes, StrippedEvent, TooManyTypes};
+use matrix_knock::sync::{KnockSection, Knockable, KnockedRoom, MemberEventKey, ReadRoom, Section, SectionError};
 use matrix_knock::template::{BadTemplate, CheckedTemplate, Expected, PrevEvent, Template, TemplateError};
 use matrix_knock::wire::{BuiltRequest, HttpRequest, HttpResponse};
 use matrix_knock::x_matrix::{Authorization, SignedRequest, XMatrixError};
@@ -104,9 +106,12 @@ types! {
         // client
         KnockRequest,
         KnockResponse,
+        PassedOver,
+        WhyPassedOver,
         // error
         Errcode,
         ErrorResponse,
+        OtherErrcode,
         // event
         EventType<'_>,
         FormattedPdu<'_>,
@@ -130,7 +135,9 @@ types! {
         WholePdu<'_>,
         // id
         EventId<'_>,
+        KeyId<'_>,
         OwnedEventId,
+        OwnedKeyId,
         OwnedRoomAlias,
         OwnedRoomId,
         OwnedRoomIdOrAlias,
@@ -157,6 +164,8 @@ types! {
         Retracted,
         Retracting,
         SentKnock<'_>,
+        ShowUnverified,
+        ShownEvent,
         Start,
         VerifiedRoomState,
         // machine
@@ -167,6 +176,7 @@ types! {
         Ticket,
         Want<'_>,
         // membership_change
+        Before<'_, Pdu<'_>>,
         Change,
         Member<'_>,
         MembershipChange<'_>,
@@ -215,9 +225,11 @@ types! {
         Reads,
         Snapshot<Pdu<'_>>,
         // stripped_state
+        ShownTypes,
         StrippedEvent,
         // sync
         KnockSection,
+        Knockable,
         KnockedRoom,
         MemberEventKey,
         ReadRoom,
@@ -238,6 +250,7 @@ types! {
         AuthorizeError,
         BadTemplate,
         Dropped,
+        ExtraError,
         Failed,
         Failure,
         FormatError,
@@ -267,11 +280,12 @@ types! {
         SignError,
         SignatureError,
         TemplateError,
+        TooManyTypes,
         UnknownAuthEvents,
-        UnknownErrcode,
         UnknownMembership,
         UnknownRoomVersion,
         UnstableVersionError,
+        WhyPassedOver,
         XMatrixError,
     }
     // What has no equality: a proof, a closure, a host's own type, a borrowed wish.
@@ -296,6 +310,7 @@ types! {
         MemberFacts,
         Membership,
         OwnedEventId,
+        OwnedKeyId,
         OwnedRoomAlias,
         OwnedRoomId,
         OwnedRoomIdOrAlias,
@@ -315,6 +330,7 @@ types! {
     written {
         ErrorResponse,
         EventId<'_>,
+        KeyId<'_>,
         KnockRequest,
         KnockResponse,
         KnockedRoom,
@@ -404,14 +420,14 @@ fn none_is_missing() {
 fn messages() {
     let server = || "b.example".to_owned();
     let key_id = || "ed25519:1".to_owned();
-    let messages: [(&dyn Error, &str); 38] = [
+    let messages: [(&dyn Error, &str); 36] = [
         (&UnknownRoomVersion, "unknown room version"),
         (&IdError::Sigil('!'), "does not begin with `!`"),
         (&IdError::RoomSigil, "does not begin with `!` or `#`"),
-        (&UnknownErrcode, "unknown error code"),
         (&IdError::TooLong, "is longer than 255 bytes"),
         (&IdError::NoDomain, "has no domain"),
         (&IdError::ServerName, "has a malformed server name"),
+        (&IdError::KeyId, "is not the ID of an ed25519 key"),
         (&IdError::LocalPart, "has a malformed local part"),
         (&PduError::TooLarge { bytes: 400_000 }, "event text of 400000 bytes, more than 393216"),
         (&PduError::NotAnObject, "event is not an object"),
@@ -432,9 +448,7 @@ fn messages() {
             &SignatureError::BadSignature { server: server(), key_id: key_id() },
             "the signature of `b.example` by `ed25519:1` does not verify",
         ),
-        (&SignatureError::NoAuthorizingUser, "`join_authorised_via_users_server` is not a user ID"),
         (&SignError::Signatures, "`signatures` of the event is of the wrong kind"),
-        (&SignError::KeyId { key_id: "x".to_owned() }, "the key ID `x` is not `ed25519:` and a version"),
         (&ServerKeysError::NotSigned, "no key of the document has signed it"),
         (&TemplateError::NoPrevEvents, "no previous events"),
         (
@@ -470,7 +484,7 @@ fn messages() {
 
 #[test]
 fn messages_about_versions_knocks_and_machines() {
-    let messages: [(&dyn Error, &str); 20] = [
+    let messages: [(&dyn Error, &str); 25] = [
         (&UnstableVersionError::Empty, "the name of a room version is empty"),
         (&UnstableVersionError::TooLong { bytes: 33 }, "the name of a room version has 33 bytes, more than 32"),
         (
@@ -482,13 +496,21 @@ fn messages_about_versions_knocks_and_machines() {
         (&SignError::Hash, "the content hash in `hashes` is not that of the event"),
         (&SignError::EventId, "event has an `event_id`, which would be signed with it"),
         (&NotTaken::NotAsked, "this is not asked for now"),
-        (&NotTaken::KeyId, "not a key ID"),
         (&Failure::NoServers, "no server to ask"),
         (&Failure::NoVersions, "no room version with knocking to offer"),
         (&Failure::OwnMembership { membership: Membership::Ban }, "the user's membership is `ban`"),
         (&Failure::TooLarge, "the event would be too large"),
         (&Failure::IncompatibleRoomVersion { room_version: "x".to_owned() }, "the room has version `x`"),
-        (&Failed { failure: Failure::NoAnswer, perhaps: None }, "no useful answer"),
+        (&Failure::Forbidden, "not allowed"),
+        (&Failure::RateLimited { retry_after_ms: Some(1) }, "rate limited"),
+        (&Failure::NotFound, "unknown room"),
+        (&Failure::NoKnocking, "the servers of the room do not have knocking"),
+        (&Failure::Refused { status: 400, errcode: None }, "refused with status 400"),
+        (
+            &Failure::Refused { status: 403, errcode: Some(Errcode::UserSuspended) },
+            "refused with status 403 M_USER_SUSPENDED",
+        ),
+        (&Failed::from(Failure::NoAnswer), "no useful answer"),
         (&NotAKnock::NoKnocking(RoomVersion::V6), "no knocking in room version 6"),
         (&NotAKnock::Format(FormatError::Missing("depth")), "event has no `depth`"),
         (&NotAKnock::NotOwnKnock, "the event is not a user's own knock"),
@@ -523,7 +545,40 @@ fn messages_about_the_authentication_of_requests() {
         assert_eq!(error.to_string(), message);
     }
     assert_eq!(UnknownMembership.to_string(), "unknown membership");
-    assert_eq!(JsonErrorKind::ContainerTooDeep.to_string(), "JSON nested deeper than 160 levels");
+    assert_eq!(JsonErrorKind::DeeperThan { levels: 160 }.to_string(), "JSON nested deeper than 160 levels");
+}
+
+#[test]
+fn messages_about_what_is_shown_and_passed_over() {
+    let names: Vec<String> = (1..=20).map(|number| format!("org.example.{number}")).collect();
+    let too_many =
+        ShownTypes::new(names.iter().map(|name| EventType::from(name.as_str()))).expect_err("too many types");
+    let server = || "b.example".to_owned();
+    let messages: [(&dyn Error, &str); 17] = [
+        (&too_many, "21 types of events, more than 20"),
+        (&Dropped::Beyond, "beyond the first 100 entries"),
+        (&Dropped::Format(FormatError::Missing("depth")), "malformed event: event has no `depth`"),
+        (&Dropped::NotState, "not a state event"),
+        (&Dropped::OtherRoom, "an event of another room"),
+        (&Dropped::Repeated, "another event with the same type and state key is shown"),
+        (
+            &Dropped::Signature(SignatureError::NotSigned { server: server() }),
+            "no signature by a known key of `b.example` that counts",
+        ),
+        (&Dropped::UnverifiedCreate, "an unverified create event"),
+        (&Dropped::UnverifiedMember, "an unverified member event"),
+        (&Dropped::TooDeep, "nested deeper than 120 levels"),
+        (&WhyPassedOver::Name, "not a parameter of this endpoint"),
+        (&WhyPassedOver::Encoding, "not percent-encoded UTF-8"),
+        (&WhyPassedOver::Malformed, "not a server name"),
+        (&WhyPassedOver::TooMany, "beyond the first 20 servers"),
+        (&ExtraError::NotAnObject, "not an object"),
+        (&ExtraError::TooLarge { bytes: 4097 }, "properties of 4097 bytes, more than 4096"),
+        (&SectionError::NotAnObject, "the `knock` section is not an object"),
+    ];
+    for (error, message) in messages {
+        assert_eq!(error.to_string(), message);
+    }
 }
 
 /// An entry that was not looked up is told the same by every step, and is never told on the wire.
@@ -558,7 +613,7 @@ fn messages_about_what_was_not_looked_up() {
 #[test]
 fn messages_of_refusals() {
     let version = RoomVersion::V10;
-    let messages: [(Refusal, &str); 34] = [
+    let messages: [(Refusal, &str); 36] = [
         (Refusal::NoSuchEndpoint, "the path is not that of the endpoint"),
         (Refusal::Method, "the endpoint does not have this method"),
         (Refusal::UriTooLong, "the path or the query is too long"),
@@ -576,7 +631,10 @@ fn messages_of_refusals() {
         (Refusal::OldEventFormat(version), "no templates in room version 10"),
         (Refusal::NotUtf8, "the body is not UTF-8"),
         (Refusal::Format(FormatError::Missing("depth")), "malformed event: event has no `depth`"),
-        (Refusal::Signature(SignatureError::NoAuthorizingUser), "`join_authorised_via_users_server` is not a user ID"),
+        (
+            Refusal::Signature(SignatureError::NotSigned { server: "b.example".to_owned() }),
+            "no signature by a known key of `b.example` that counts",
+        ),
         (Refusal::ContentHash, "the content hash is wrong"),
         (Refusal::NoPrevEvents, "no previous events"),
         (Refusal::UnknownPrevEvents, "unknown previous events"),
@@ -586,6 +644,8 @@ fn messages_of_refusals() {
             "by the current state: refused by the host's own authorization",
         ),
         (Refusal::TooLarge, "the event would be too large"),
+        (Refusal::TooDeep, "the event is nested too deep to be sent on"),
+        (Refusal::ByHost(Box::new(ErrorResponse::internal("Oh"))), "refused by the host: Oh"),
         (Refusal::RateLimited { retry_after_ms: Some(1) }, "rate limited"),
         (Refusal::Forbidden, "forbidden by the host"),
         (Refusal::Suspended, "the user is suspended"),
@@ -601,7 +661,7 @@ fn messages_of_refusals() {
         (HostError::Sign(SignError::EventId).into(), "event has an `event_id`, which would be signed with it"),
     ];
     let host_errors: Vec<_> = messages.iter().filter(|(refusal, _)| refusal.is_host_error()).collect();
-    assert_eq!(host_errors, messages[28..].iter().collect::<Vec<_>>());
+    assert_eq!(host_errors, messages[30..].iter().collect::<Vec<_>>());
     for (refusal, message) in messages {
         assert_eq!(refusal.to_string(), message);
     }
@@ -609,6 +669,7 @@ fn messages_of_refusals() {
         (Mismatch::RoomId, "the event is of another room"),
         (Mismatch::EventType, "the event is not an `m.room.member` event"),
         (Mismatch::Membership, "the `membership` is not the one of the request"),
+        (Mismatch::NoStateKey, "the event has no `state_key`"),
         (Mismatch::StateKey, "the `state_key` is not the sender"),
         (Mismatch::Sender, "the sender is of another server"),
         (Mismatch::EventId, "the event ID in the path is not that of the event"),

@@ -9,7 +9,7 @@ use matrix_knock::id::{EventId, UserId};
 use matrix_knock::state::StateMap;
 use matrix_knock::stripped_state::StrippedEvent;
 use matrix_knock::sync::{
-    KnockSection, KnockedRoom, MemberEventKey, Section, SectionError, is_knockable, summary_is_knockable,
+    KnockSection, Knockable, KnockedRoom, MemberEventKey, Section, SectionError, is_knockable, summary_is_knockable,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -73,15 +73,35 @@ fn who_can_be_knocked_on() {
             let text = event("m.room.join_rules", "", &json!({"join_rule": rule})).to_string();
             let state = StateMap::from([Pdu::parse(&text).unwrap()]);
             assert_eq!(is_knockable(version, &state), Ok(expected), "{version} {rule}");
-            assert_eq!(summary_is_knockable(version.as_str(), rule), expected, "{version} {rule}");
+            let expected = if expected { Knockable::Yes } else { Knockable::No };
+            let knockable = |supported| summary_is_knockable(Some(version.as_str()), Some(rule), supported);
+            assert_eq!(knockable(&RoomVersion::ALL), expected, "{version} {rule}");
+            // A version that is not known here, and none at all: some rules let nobody knock in any
+            // version.
+            let expected = match rule {
+                "public" | "invite" | "restricted" | "private" => Knockable::No,
+                _ => Knockable::NotKnown,
+            };
+            assert_eq!(knockable(&[]), expected, "{version} {rule}");
+            for unknown in [None, Some(""), Some("13"), Some("org.example.1")] {
+                let knockable = summary_is_knockable(unknown, Some(rule), &RoomVersion::ALL);
+                assert_eq!(knockable, expected, "{unknown:?} {rule}");
+            }
         }
+        assert_eq!(summary_is_knockable(Some(version.as_str()), None, &RoomVersion::ALL), Knockable::No);
         assert_eq!(is_knockable(version, &StateMap::<Pdu<'_>>::new()), Ok(false));
         for content in [json!({}), json!({"join_rule": 1}), json!({"join_rule": null})] {
             let text = event("m.room.join_rules", "", &content).to_string();
             assert_eq!(is_knockable(version, &StateMap::from([Pdu::parse(&text).unwrap()])), Ok(false));
         }
     }
-    assert!(!summary_is_knockable("org.example.1", "knock"));
+    assert_eq!(summary_is_knockable(None, None, &RoomVersion::ALL), Knockable::No);
+    let unstable = RoomVersion::unstable("org.example.1", RoomVersion::V9).unwrap();
+    for (rule, expected) in [("knock", Knockable::Yes), ("knock_restricted", Knockable::No)] {
+        assert_eq!(summary_is_knockable(Some("org.example.1"), Some(rule), &[unstable]), expected);
+    }
+    let offered = [Knockable::Yes, Knockable::No, Knockable::NotKnown].map(Knockable::is_worth_offering);
+    assert_eq!(offered, [true, false, true]);
 }
 
 #[test]
@@ -101,7 +121,7 @@ fn in_the_same_order_every_time() {
     assert_eq!(room.to_string(), format!(r#"{{"knock_state":{{"events":[{events}]}}}}"#));
     assert_eq!(room.to_unsigned(), format!(r#"{{"knock_room_state":[{events}]}}"#));
 
-    let empty = KnockedRoom::new(Vec::new(), kay);
+    let empty = KnockedRoom::new(Vec::<StrippedEvent>::new(), kay);
     assert_eq!(empty.to_string(), r#"{"knock_state":{"events":[]}}"#);
     let section = KnockedRoom::section([("!b:x", &empty), ("!a\"", &room), ("!b:x", &empty)]);
     assert_eq!(section, format!(r#"{{"!a\"":{room},"!b:x":{empty}}}"#));
@@ -137,7 +157,7 @@ fn the_member_event_beside_the_state() {
     // What is no state event, or has a content that cannot be shown.
     for malformed in [text.replace("state_key", "key"), text.replace(r#"{"membership":"knock","reason":"x"}"#, "[]")] {
         assert_ne!(malformed, text);
-        let room = KnockedRoom::new(Vec::new(), kay);
+        let room = KnockedRoom::new(Vec::<StrippedEvent>::new(), kay);
         let event = Pdu::parse(&malformed).unwrap();
         assert_eq!(room.clone().with_member_event(MemberEventKey::State, id, &event, 7), room);
     }
@@ -146,8 +166,9 @@ fn the_member_event_beside_the_state() {
 #[test]
 fn what_a_client_passes_over() {
     assert_eq!(KnockSection::parse("[]"), Err(SectionError::NotAnObject));
-    assert!(matches!(KnockSection::parse(r#"{"a":1,"a":2}"#), Err(SectionError::Json(_))));
-    assert!(matches!(KnockSection::parse("{"), Err(SectionError::Json(_))));
+    for cut in ["", "{", r#"{"a":"#, r#"{"a":{}"#, r#"{"a":{"#, r#"{a:{}}"#, "{}}", "{} {}"] {
+        assert!(matches!(KnockSection::parse(cut), Err(SectionError::Json(_))), "{cut}");
+    }
     assert_eq!(KnockSection::parse("{}").unwrap().rooms().len(), 0);
     let good = event("m.room.name", "", &json!({"name": "x"}));
     let again = event("m.room.name", "", &json!({"name": "y"}));
@@ -161,6 +182,11 @@ fn what_a_client_passes_over() {
     let shown: Vec<(&str, &[StrippedEvent])> = section.rooms().map(|(id, room)| (id, room.state())).collect();
     assert_eq!(shown, [("!1", &[][..]), ("!2", &[]), ("!3", &[]), ("!4", &[]), ("!5", &[stripped(&good)])]);
     assert!(section.rooms().all(|(_, room)| room.member_event().is_none()));
+    // Of a room that occurs twice the last entry counts.
+    let [one, two] = [&good, &again].map(|event| json!({"knock_state": {"events": [event]}}));
+    let section = KnockSection::parse(&format!(r#"{{"!a":{one},"!b":{one},"\u0021a":{two}}}"#)).unwrap();
+    let shown: Vec<(&str, &[StrippedEvent])> = section.rooms().map(|(id, room)| (id, room.state())).collect();
+    assert_eq!(shown, [("!a", &[stripped(&again)][..]), ("!b", &[stripped(&good)])]);
 }
 
 proptest! {

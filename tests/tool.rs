@@ -311,5 +311,21 @@ fn names_of_changes() {
     ] {
         assert_eq!(of(before, event), (format!(r#"{{"id":1,"error":"{error}"}}"#), false));
     }
-    assert_eq!(one("classify", &format!(r#"{{"event":{KNOCK}}}"#)).0, r#"{"id":null,"error":"missing `before`"}"#);
+    // Without the event before, what the event says of it itself.
+    let alone = |unsigned: &str| {
+        let event = denied.replacen('{', &format!(r#"{{"unsigned":{unsigned},"#), 1);
+        one("classify", &format!(r#"{{"id":1,"event":{event}}}"#))
+    };
+    for (unsigned, change) in [
+        (r#"{"age":1.5,"prev_content":{"membership":"knock"}}"#, "knock_denied"),
+        (r#"{"prev_content":{"membership":"join","a":[-0]}}"#, "kicked"),
+    ] {
+        assert_eq!(alone(unsigned), (format!(r#"{{"id":1,"change":"{change}"}}"#), true), "{unsigned}");
+    }
+    for unsigned in ["null", "[]", "{}", r#"{"prev_content":null}"#] {
+        let error = r#"{"id":1,"error":"neither `before` nor `unsigned.prev_content` of the event"}"#;
+        assert_eq!(alone(unsigned), (error.to_owned(), false), "{unsigned}");
+    }
+    let error = "the content of an `m.room.member` event in the state is malformed";
+    assert_eq!(alone(r#"{"prev_content":{}}"#), (format!(r#"{{"id":1,"error":"{error}"}}"#), false));
 }

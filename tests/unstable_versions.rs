@@ -16,7 +16,7 @@ use matrix_knock::event::{
     Event, KeyValidity, KeysFn, Membership, Pdu, Sign, SignatureError, VerifiedPdu, VerifyKey, content_hash, event_id,
     redact, sign_event,
 };
-use matrix_knock::id::{EventId, RoomId, ServerName, UserId};
+use matrix_knock::id::{EventId, KeyId, RoomId, ServerName, UserId};
 use matrix_knock::pending::{Knocker, PendingKnocks};
 use matrix_knock::resident::{Decision, MakeKnock, Refusal, Residence, ResidentRoom};
 use matrix_knock::state::StateMap;
@@ -34,8 +34,8 @@ const KAY: &str = "@kay:b.example";
 struct Zeroing;
 
 impl Sign for Zeroing {
-    fn key_id(&self) -> &str {
-        "ed25519:0"
+    fn key_id(&self) -> KeyId<'_> {
+        KeyId::parse("ed25519:0").unwrap()
     }
 
     fn sign(&self, _message: &[u8]) -> [u8; 64] {

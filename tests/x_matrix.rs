@@ -38,7 +38,7 @@ fn server(name: &str) -> ServerName<'_> {
 }
 
 fn key() -> Ed25519Key {
-    Ed25519Key::from_seed(KEY_ID, &[7; 32])
+    Ed25519Key::from_seed(KEY_ID, &[7; 32]).unwrap()
 }
 
 fn request(content: Option<&str>) -> SignedRequest<'_> {
@@ -111,7 +111,7 @@ fn recorded_requests_verify() {
         let request = SignedRequest { method, uri, origin, destination: server(to), content };
         let signed = request.sign(&signer).unwrap();
         assert_eq!(Authorization::parse(&signed.to_string()), Ok(signed.clone()), "{source}");
-        assert_eq!((signed.origin(), signed.key_id()), (origin, KEY_ID), "{source}");
+        assert_eq!((signed.origin(), signed.key_id().as_str()), (origin, KEY_ID), "{source}");
         let public_key = signer.public_key();
         let known = KeysFn(|_: &str, _: &str| Some(VerifyKey { public_key, validity: KeyValidity::Forever }));
         let verified = signed.verify(method, uri, content, server(to), &known, &Ed25519, now);

@@ -49,7 +49,10 @@ fn errors_by_code_then_by_status() {
         ("M_FORBIDDEN", 403, KnockErrorKind::Forbidden),
         // As recorded.
         ("M_FORBIDDEN", 500, KnockErrorKind::Forbidden),
-        ("M_BAD_STATE", 403, KnockErrorKind::Forbidden),
+        // A code that says something else than that the room refuses.
+        ("M_BAD_STATE", 403, KnockErrorKind::Other),
+        ("M_CONSENT_NOT_GIVEN", 403, KnockErrorKind::Other),
+        ("M_UNKNOWN", 403, KnockErrorKind::Forbidden),
         ("M_UNKNOWN", 404, KnockErrorKind::NotFound),
         ("M_UNKNOWN", 502, KnockErrorKind::NoAnswer),
         ("M_GUEST_ACCESS_FORBIDDEN", 403, KnockErrorKind::GuestAccessForbidden),
@@ -77,6 +80,7 @@ fn errors_by_code_then_by_status() {
         (400, KnockErrorKind::Other),
         (403, KnockErrorKind::Forbidden),
         (404, KnockErrorKind::NotFound),
+        (405, KnockErrorKind::Unrecognized),
         (413, KnockErrorKind::TooLarge),
         (429, limited(None)),
         (500, KnockErrorKind::Other),
@@ -153,6 +157,7 @@ fn what_an_error_says() {
 fn refusals_and_failures_reach_the_client() {
     let limited = |retry_after_ms| KnockErrorKind::RateLimited { retry_after_ms };
     let version = || "13".to_owned();
+    let refused = |status, errcode: &str| Failure::Refused { status, errcode: Some(errcode.into()) }.to_response();
     for (response, status, retry_after, errcode, expected) in [
         (KnockRefusal::Forbidden.to_response(), 403, None, "M_FORBIDDEN", KnockErrorKind::Forbidden),
         (
@@ -197,6 +202,9 @@ fn refusals_and_failures_reach_the_client() {
         (Failure::NotFound.to_response(), 404, None, "M_NOT_FOUND", KnockErrorKind::NotFound),
         (Failure::NoServers.to_response(), 404, None, "M_NOT_FOUND", KnockErrorKind::NotFound),
         (Failure::TooLarge.to_response(), 413, None, "M_TOO_LARGE", KnockErrorKind::TooLarge),
+        (Failure::NoKnocking.to_response(), 404, None, "M_UNRECOGNIZED", KnockErrorKind::Unrecognized),
+        (refused(403, "M_USER_DEACTIVATED"), 403, None, "M_USER_DEACTIVATED", KnockErrorKind::Other),
+        (refused(400, "M_BAD_JSON"), 502, None, "M_UNKNOWN", KnockErrorKind::NoAnswer),
         (Failure::NoAnswer.to_response(), 502, None, "M_UNKNOWN", KnockErrorKind::NoAnswer),
     ] {
         assert_eq!((response.status(), response.retry_after()), (status, retry_after), "{response}");

@@ -2,8 +2,10 @@
 
 use std::fmt::Write;
 
-use matrix_knock::client::{KnockRequest, KnockResponse, MAX_REASON_BYTES, MAX_VIA, RequestError};
-use matrix_knock::id::{RoomId, RoomIdOrAlias, ServerName};
+use matrix_knock::client::{
+    KnockRequest, KnockResponse, MAX_REASON_BYTES, MAX_VIA, PassedOver, RequestError, WhyPassedOver,
+};
+use matrix_knock::id::{OwnedServerName, RoomId, RoomIdOrAlias, ServerName};
 use matrix_knock::wire::{HttpRequest, HttpResponse};
 use proptest::collection::vec;
 use proptest::option;
@@ -59,6 +61,14 @@ fn knock() -> impl Strategy<Value = KnockRequest> {
     })
 }
 
+/// What goes to the server: those that are asked, and nothing of those that are not.
+fn sent(knock: &KnockRequest) -> KnockRequest {
+    let via = knock.via().iter().map(OwnedServerName::as_str);
+    let sent = KnockRequest::new(knock.room_id_or_alias(), via, knock.reason()).expect("no longer than allowed");
+    assert_eq!(sent.passed_over(), []);
+    sent
+}
+
 /// A text with every byte percent-encoded.
 fn all_encoded(text: &str) -> String {
     text.bytes().fold(String::new(), |mut out, byte| {
@@ -84,7 +94,32 @@ proptest! {
         prop_assert!(built.path_and_query().bytes().all(|byte| byte.is_ascii_graphic()));
         let body = built.body.as_deref().map(serde_json::from_str::<serde_json::Value>);
         prop_assert!(body.is_some_and(|body| body.is_ok_and(|body| body.is_object())));
-        prop_assert_eq!(KnockRequest::parse(built.as_http()), Ok(knock));
+        prop_assert_eq!(KnockRequest::parse(built.as_http()), Ok(sent(&knock)));
+    }
+
+    /// Each server is asked, or is passed over and told of, or has the name of one that is asked.
+    #[test]
+    fn each_server_has_its_place(
+        via in vec(prop_oneof![3 => server(), 1 => select(vec!["", "a,b", "https://a", "é"]).prop_map(str::to_owned)], 0..150),
+    ) {
+        let room = RoomIdOrAlias::parse("!room").expect("in the grammar");
+        let knock = KnockRequest::new(room, via.iter().map(String::as_str), None).expect("no longer than allowed");
+        let (mut asked, mut passed_over) = (Vec::new(), Vec::new());
+        for name in &via {
+            let why = match ServerName::parse(name) {
+                Err(_) => WhyPassedOver::Malformed,
+                Ok(_) if asked.contains(&name.as_str()) => continue,
+                Ok(_) if asked.len() == MAX_VIA => WhyPassedOver::TooMany,
+                Ok(_) => {
+                    asked.push(name.as_str());
+                    continue;
+                }
+            };
+            passed_over.push(PassedOver { name: "via".to_owned(), value: name.clone(), why });
+        }
+        passed_over.truncate(100);
+        let found: Vec<_> = knock.via().iter().map(OwnedServerName::as_str).collect();
+        prop_assert_eq!((found, knock.passed_over()), (asked, &passed_over[..]));
     }
 
     /// However it is written, and under all its paths.
@@ -99,7 +134,7 @@ proptest! {
             format!(" {{\"{}\" :\t\"{}\"}}\r\n", all_escaped("reason"), all_escaped(reason))
         });
         let request = HttpRequest { method: "POST", path: &path, query: &query.join("&"), body: body.as_bytes() };
-        prop_assert_eq!(KnockRequest::parse(request), Ok(knock));
+        prop_assert_eq!(KnockRequest::parse(request), Ok(sent(&knock)));
     }
 
     /// As form encoders and JSON writers of others have it.
@@ -125,7 +160,9 @@ proptest! {
                 prop_assert!(knock.via().len() <= MAX_VIA);
                 prop_assert!(knock.via().iter().all(|server| ServerName::parse(server.as_str()).is_ok()));
                 prop_assert!(knock.reason().is_none_or(|reason| reason.len() <= MAX_REASON_BYTES));
-                prop_assert_eq!(KnockRequest::parse(knock.to_http().as_http()), Ok(knock));
+                prop_assert!(knock.passed_over().len() <= 100);
+                prop_assert!(knock.passed_over().iter().all(|it| it.name.len() <= 255 && it.value.len() <= 255));
+                prop_assert_eq!(KnockRequest::parse(knock.to_http().as_http()), Ok(sent(&knock)));
             }
             Err(error) => {
                 prop_assert!(matches!(error.to_response().status(), 400 | 404 | 413));

@@ -83,6 +83,7 @@ fn responses_there_and_back() {
         (ErrorResponse::uri_too_long(), None, KnockErrorKind::TooLarge),
         (ErrorResponse::method_not_allowed(), None, KnockErrorKind::Unrecognized),
         (ErrorResponse::internal("Oh"), None, KnockErrorKind::Other),
+        (ErrorResponse::with_status(451, Errcode::from("ORG.LAW"), "No"), None, KnockErrorKind::Other),
     ] {
         let response = Response::<String>::from(error.clone());
         assert_eq!(response.status().as_u16(), error.status());
@@ -94,7 +95,7 @@ fn responses_there_and_back() {
         assert_eq!((read.kind(), read.status()), (&kind, error.status()));
         assert_eq!((read.errcode(), read.error()), (Some(error.errcode().as_str()), Some(error.error())));
     }
-    let every_status: Vec<u16> = Errcode::ALL.into_iter().map(Errcode::status).chain([405, 414, 500]).collect();
+    let every_status: Vec<u16> = Errcode::ALL.iter().map(Errcode::status).chain([405, 414, 500]).collect();
     assert!(every_status.into_iter().all(|status| StatusCode::from_u16(status).is_ok()));
 }
 

@@ -1,7 +1,7 @@
 //! Requests and answers by their parts, for a host with types of its own for them.
 
 use matrix_knock::event::{Event as _, KeyValidity, KeysFn, Pdu, Verify, VerifyKey};
-use matrix_knock::id::{EventId, OwnedServerName, RoomId, ServerName, UserId};
+use matrix_knock::id::{EventId, KeyId, OwnedServerName, RoomId, ServerName, UserId};
 use matrix_knock::knocking::{Details, Failed, Failure, Intent, Knocking, OwnMembership, PendingKnock, Start};
 use matrix_knock::machine::{Endpoint, ErrorReply, Machine as _, Reply, Request, Want};
 use matrix_knock::resident::submission::{HostVerdict, SendKnock};
@@ -76,7 +76,7 @@ fn a_knock_by_parts() {
     reply(&mut knocking, Reply::Template { room_version: Some("10"), event: TEMPLATE });
     let (ticket, Want::Sign(bytes)) = knocking.want() else { panic!("{knocking:?}") };
     assert!(bytes.starts_with('{'));
-    knocking.signature(ticket, "ed25519:1", &[7; 64]).unwrap();
+    knocking.signature(ticket, KeyId::parse("ed25519:1").unwrap(), &[7; 64]).unwrap();
     let request = asked(&knocking);
     let Endpoint::SendKnock { room_id, event } = &request.endpoint else { panic!("{request:?}") };
     assert_eq!((room_id.as_str(), Some(event.text()), request.method()), ("!r:a.example", request.body(), "PUT"));
@@ -93,13 +93,14 @@ fn a_knock_by_parts() {
 /// An error as it came, with the header, and by its parts.
 #[test]
 fn errors_by_parts_and_the_header_that_says_when() {
-    let body = r#"{"errcode":"M_LIMIT_EXCEEDED","error":"Too many"}"#;
+    let body = r#"{"errcode":"M_LIMIT_EXCEEDED","error":"Too many","x":[1]}"#;
     let by_parts = ErrorReply {
         status: 429,
         errcode: Some("M_LIMIT_EXCEEDED"),
         error: Some("Too many"),
         room_version: None,
         retry_after_ms: Some(3000),
+        body: Some(r#"{"errcode":"","error":"","x":[1]}"#),
     };
     for error in [
         Reply::from(HttpResponse { status: 429, retry_after: Some("3"), body }),
@@ -109,7 +110,9 @@ fn errors_by_parts_and_the_header_that_says_when() {
         let mut knocking = start();
         reply(&mut knocking, error);
         let failure = Failure::RateLimited { retry_after_ms: Some(3000) };
-        assert_eq!(knocking.outcome(), Some(Err(Failed { failure, perhaps: None })), "{error:?}");
+        let failed = knocking.outcome().unwrap().unwrap_err();
+        assert_eq!((&failed.failure, &failed.perhaps), (&failure, &None), "{error:?}");
+        assert_eq!((failed.error(), failed.extra()), (Some("Too many"), Some(r#"{"x":[1]}"#)), "{error:?}");
     }
     let other_version = ErrorReply {
         status: 400,
@@ -117,14 +120,15 @@ fn errors_by_parts_and_the_header_that_says_when() {
         error: None,
         room_version: Some("12"),
         retry_after_ms: None,
+        body: None,
     };
     let mut knocking = start();
     reply(&mut knocking, Reply::Error(other_version));
     let failure = Failure::IncompatibleRoomVersion { room_version: "12".to_owned() };
-    assert_eq!(knocking.outcome(), Some(Err(Failed { failure, perhaps: None })));
+    assert_eq!(knocking.outcome(), Some(Err(Failed::from(failure))));
     let mut knocking = start();
     reply(&mut knocking, Reply::None);
-    assert_eq!(knocking.outcome(), Some(Err(Failed { failure: Failure::NoAnswer, perhaps: None })));
+    assert_eq!(knocking.outcome(), Some(Err(Failed::from(Failure::NoAnswer))));
 }
 
 /// The state that the answer shows, event by event, beside the finished body.

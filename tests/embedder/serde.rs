@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 
 use matrix_knock::client::{KnockRequest, KnockResponse};
-use matrix_knock::error::{Errcode, ErrorResponse, UnknownErrcode};
+use matrix_knock::error::{Errcode, ErrorResponse};
 use matrix_knock::event::{KeyValidity, Membership, Pdu, ServerKeys, Verify, VerifyKey};
 use matrix_knock::id::{EventId, OwnedServerName, RoomId, RoomIdOrAlias, ServerName, UserId};
 use matrix_knock::knocking::room_state::ReceivedRoomState;
@@ -11,7 +11,7 @@ use matrix_knock::knocking::{Details, Failed, Failure, Intent, Knocking, OwnMemb
 use matrix_knock::machine::Machine as _;
 use matrix_knock::room_version::RoomVersion;
 use matrix_knock::state::StateMap;
-use matrix_knock::stripped_state::{NotStripped, StrippedEvent};
+use matrix_knock::stripped_state::{MAX_SHOWN_DEPTH, NotStripped, StrippedEvent};
 use matrix_knock::sync::{KnockedRoom, MemberEventKey};
 use matrix_knock::template::{CheckedTemplate, PrevEvent, Template};
 use serde::Serialize;
@@ -45,10 +45,15 @@ fn what_hosts_store() {
         (Failure::OwnMembership { membership: Membership::Ban }, None),
         (Failure::IncompatibleRoomVersion { room_version: "13".to_owned() }, None),
         (Failure::RateLimited { retry_after_ms: Some(u64::MAX) }, None),
+        (Failure::NoKnocking, None),
+        (Failure::Refused { status: 403, errcode: Some("M_USER_DEACTIVATED".into()) }, Some(pending_knock())),
+        (Failure::Refused { status: 500, errcode: None }, None),
         (Failure::NoAnswer, Some(pending_knock())),
     ] {
         stored(&failure);
-        stored(&Failed { failure, perhaps });
+        let mut failed = Failed::from(failure);
+        failed.perhaps = perhaps;
+        stored(&failed);
     }
     stored(&pending_knock());
     for validity in [KeyValidity::Until(u64::MAX), KeyValidity::Expired(0), KeyValidity::Forever] {
@@ -91,12 +96,14 @@ fn machines_are_stored_in_between() {
 
 #[test]
 fn what_is_json_on_the_wire() {
-    for errcode in Errcode::ALL {
-        assert_eq!(stored(&errcode), errcode.as_str());
-        assert_eq!((errcode.as_str().parse(), Errcode::try_from(errcode.as_str())), (Ok(errcode), Ok(errcode)));
-        assert!(errcode == *errcode.as_str() && errcode == errcode.as_str());
+    for errcode in Errcode::ALL.into_iter().chain(["M_NONE", "ORG.\"Ü", ""].map(Errcode::from)) {
+        let text = errcode.as_str();
+        assert_eq!(stored(&errcode), text);
+        assert_eq!((text.parse(), Errcode::from(text)), (Ok(errcode.clone()), errcode.clone()));
+        assert_eq!((Errcode::from(text.to_owned()), String::from(errcode.clone())), (errcode.clone(), text.to_owned()));
+        assert!(errcode == *text && errcode == text);
+        assert_eq!((errcode.as_ref(), errcode.to_string()), (text, text.to_owned()));
     }
-    assert_eq!("M_NONE".parse::<Errcode>(), Err(UnknownErrcode));
     let response = ErrorResponse::limit_exceeded(Some(1500));
     let expected = json!({ "errcode": "M_LIMIT_EXCEEDED", "error": "Too many requests", "retry_after_ms": 1500 });
     assert_eq!(json!(response), expected);
@@ -229,7 +236,8 @@ impl OfReference for StrippedEvent {
     }
 }
 
-/// An event may have 128 levels; a client gets it within the room and the section.
+/// An event may have 128 levels. A client gets no more of them than fit into the whole answer,
+/// whose reader may stop at 128.
 #[test]
 fn rooms_with_deep_events() {
     let user = UserId::parse("@kay:b.example").unwrap();
@@ -238,11 +246,17 @@ fn rooms_with_deep_events() {
         let text = format!(r#"{{"content":{content},"sender":"@a:b","state_key":"","type":"t"}}"#);
         StrippedEvent::try_from(text).unwrap()
     };
-    for levels in [100, 123, 124, 125, 126, 127, 128] {
+    assert_eq!(MAX_SHOWN_DEPTH, 120);
+    for levels in [100, 119, 120, 121, 122, 127, 128] {
         let event = deep(levels);
         assert_eq!(serde_json::to_string(&event).unwrap(), event.text(), "{levels}");
-        let room = KnockedRoom::new(vec![event], user);
+        let room = KnockedRoom::new(vec![event.clone()], user);
+        let shown = if levels <= 120 { vec![event] } else { Vec::new() };
+        assert_eq!(room.state(), shown, "{levels}");
         assert_eq!(serde_json::to_string(&room).unwrap(), room.to_string(), "{levels}");
+        // serde_json reads no more than 127 levels.
+        let answer = format!(r#"{{"rooms":{{"knock":{}}}}}"#, KnockedRoom::section([("!r:a.example", &room)]));
+        assert!(serde_json::from_str::<Value>(&answer).is_ok(), "{levels}");
     }
     let pdu = Pdu::parse(KNOCK).unwrap();
     let event_id = EventId::parse("$knock").unwrap();

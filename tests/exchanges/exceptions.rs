@@ -68,7 +68,7 @@ exceptions! {
         "membership missing": Refusal::Mismatch(Mismatch::Membership),
         "membership not a string": Refusal::Mismatch(Mismatch::Membership),
         "membership an array": Refusal::Mismatch(Mismatch::Membership),
-        "no state_key": Refusal::Mismatch(Mismatch::StateKey),
+        "no state_key": Refusal::Mismatch(Mismatch::NoStateKey),
         "state_key empty": Refusal::Mismatch(Mismatch::StateKey),
         "state_key of another user of hs2": Refusal::Mismatch(Mismatch::StateKey),
         "state_key of a user of hs1": Refusal::Mismatch(Mismatch::StateKey),
@@ -114,7 +114,9 @@ exceptions! {
         "reason changed after hashing (content hash mismatch)": Refusal::ContentHash,
         "a top-level key added after hashing": Refusal::ContentHash,
     }
-    send_knock, "200" => "400 M_INVALID_PARAM", 3: "nobody authorizes a knock" {
+    // In versions 10 and 12: in version 7 the property means nothing, and the knock is taken here
+    // too.
+    send_knock, "200" => "400 M_INVALID_PARAM", 2: "nobody authorizes a knock" {
         "join_authorised_via_users_server in content": Refusal::Mismatch(Mismatch::AuthorizingUser),
     }
     // In version 12.

@@ -10,7 +10,7 @@ use matrix_knock::resident::{
 use matrix_knock::template::PrevEvent;
 use serde_json::{Value, json};
 
-use super::breaks::Said;
+use super::breaks::{OWN_ERROR, Said, own_error};
 use super::federation::{ALICE, KAY, THEN, rooms};
 use super::submission::{HandIn, Parts, Whole, pdus, put, texts};
 use super::walks::ready;
@@ -94,7 +94,7 @@ impl Asking {
         let state = H::hand_in(current, &request.reads(&room));
         let allowed = request.check(&room, &state)?;
         assert_eq!(allowed.user_id(), *self.user_id);
-        let approved = allowed.decide(self.decision)?;
+        let approved = allowed.decide(self.decision.clone())?;
         let last = PrevEvent { event_id: EventId::parse(&self.tip.0).expect("an event ID"), depth: self.tip.1 };
         let state = H::hand_in(current, &approved.reads());
         let template = approved.template(&state, &[last], THEN).expect("a template");
@@ -227,6 +227,13 @@ fn breaks(membership: Membership, version: RoomVersion) -> Vec<Break> {
             |it| it.decision = Decision::Suspended,
             Said::This(Refusal::Suspended),
             (403, r#"{"errcode":"M_USER_SUSPENDED","error":"The user is suspended"}"#),
+        ),
+        (
+            12,
+            "an error of the host's own",
+            |it| it.decision = Decision::Refuse(own_error()),
+            Said::This(Refusal::ByHost(own_error())),
+            OWN_ERROR,
         ),
     ];
     let mut row = |step, name, apply, rule| breaks.push((step, name, apply, by_state(rule), FORBIDDEN));

@@ -99,7 +99,7 @@ fn every_order<K: RequestKind>() {
         let orders = permutations(good.auth_events.len());
         assert_eq!(in_orders::<K>(&good, &orders), Ok(()));
         let mut refused = 0;
-        for row in breaks(K::MEMBERSHIP, version).into_iter().filter(|row| (32..50).contains(&row.step)) {
+        for row in breaks(K::MEMBERSHIP, version).into_iter().filter(|row| (320..500).contains(&row.step)) {
             let mut broken = good.clone();
             (row.apply)(&mut broken);
             let refusal = in_orders::<K>(&broken, &permutations(broken.auth_events.len())).expect_err(row.name);

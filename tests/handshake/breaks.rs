@@ -2,6 +2,7 @@
 
 use matrix_knock::RoomVersion;
 use matrix_knock::auth::{AuthStatus, Rule};
+use matrix_knock::error::{Errcode, ErrorResponse};
 use matrix_knock::event::{Ed25519Key, FormatError, KeyValidity, Membership, PduError, SignatureError};
 use matrix_knock::json::JsonErrorKind;
 use matrix_knock::resident::{AuthStage, Decision, Mismatch, PolicyVerdict, Refusal, Residence};
@@ -80,77 +81,102 @@ pub(crate) const fn row(
 /// Every break that a knock and a leave have in common, in the order of the checks.
 fn common() -> Vec<Break> {
     vec![
-        row(1, "unknown room", |it| it.is_known = false, |_| Said::This(Refusal::UnknownRoom), UNKNOWN_ROOM),
-        row(2, "left", |it| it.residence = Residence::Left, |_| Said::This(Refusal::NotInRoom), UNKNOWN_ROOM),
+        row(10, "unknown room", |it| it.is_known = false, |_| Said::This(Refusal::UnknownRoom), UNKNOWN_ROOM),
+        row(20, "left", |it| it.residence = Residence::Left, |_| Said::This(Refusal::NotInRoom), UNKNOWN_ROOM),
         row(
-            2,
+            20,
             "partial state",
             |it| it.residence = Residence::PartialState,
             |_| Said::This(Refusal::PartialState),
             UNKNOWN_ROOM,
         ),
         row(
-            3,
+            30,
             "ACL",
             |it| put(it.other("m.room.server_acl", "", json!({ "allow": [] })), &mut it.state),
             |_| Said::This(Refusal::ServerDenied),
             (403, r#"{"errcode":"M_FORBIDDEN","error":"The server is not allowed in the room"}"#),
         ),
         row(
-            19,
+            183,
+            "more bytes than can be sent on",
+            |it| it.bytes = Some(65_409),
+            |_| Said::This(Refusal::TooLarge),
+            (413, r#"{"errcode":"M_TOO_LARGE","error":"The event is too large"}"#),
+        ),
+        row(
+            186,
+            "nested deeper than can be sent on",
+            |it| {
+                let nested: Value =
+                    serde_json::from_str(&format!("{}{}", "[".repeat(119), "]".repeat(119))).expect("JSON");
+                it.event["content"]["x"] = nested;
+            },
+            |_| Said::This(Refusal::TooDeep),
+            (400, r#"{"errcode":"M_BAD_JSON","error":"The event is nested too deep"}"#),
+        ),
+        row(
+            190,
             "another room",
             |it| it.event["room_id"] = json!("!other:a.example"),
             |_| mismatch(Mismatch::RoomId),
             (400, r#"{"errcode":"M_INVALID_PARAM","error":"The event is of another room"}"#),
         ),
         row(
-            20,
+            200,
             "another type",
             |it| it.event["type"] = json!("m.room.message"),
             |_| mismatch(Mismatch::EventType),
             (400, r#"{"errcode":"M_INVALID_PARAM","error":"Not an `m.room.member` event"}"#),
         ),
         row(
-            21,
+            210,
             "another membership",
             |it| it.event["content"]["membership"] = json!("join"),
             |_| mismatch(Mismatch::Membership),
             (400, r#"{"errcode":"M_INVALID_PARAM","error":"The `membership` is not the one of the request"}"#),
         ),
         row(
-            22,
+            215,
+            "no state key",
+            |it| drop(it.event.as_object_mut().map(|it| it.remove("state_key"))),
+            |_| mismatch(Mismatch::NoStateKey),
+            (400, r#"{"errcode":"M_INVALID_PARAM","error":"The event has no `state_key`"}"#),
+        ),
+        row(
+            220,
             "another state key",
             |it| it.event["state_key"] = json!("@other:k.example"),
             |_| mismatch(Mismatch::StateKey),
             (400, r#"{"errcode":"M_INVALID_PARAM","error":"The `state_key` is not the sender"}"#),
         ),
         row(
-            23,
+            230,
             "another server",
             |it| it.origin = A.to_owned(),
             |_| mismatch(Mismatch::Sender),
             (400, r#"{"errcode":"M_INVALID_PARAM","error":"The sender is of another server"}"#),
         ),
         row(
-            24,
+            240,
             "another event ID",
             |it| it.event_id = Some("$other".to_owned()),
             |_| mismatch(Mismatch::EventId),
             (400, r#"{"errcode":"M_INVALID_PARAM","error":"The event ID in the path is not that of the event"}"#),
         ),
         row(
-            26,
+            260,
             "no key that is known",
-            |it| it.key = Ed25519Key::from_seed("ed25519:2", b"kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk"),
+            |it| it.key = Ed25519Key::from_seed("ed25519:2", b"kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk").expect("a key ID"),
             |_| not_signed(),
             SIGNATURE,
         ),
-        row(27, "an expired key", |it| it.validity = KeyValidity::Expired(THEN - 1), |_| not_signed(), SIGNATURE),
-        row(27, "a key out of date", |it| it.validity = KeyValidity::Until(THEN - 1), |_| not_signed(), SIGNATURE),
+        row(270, "an expired key", |it| it.validity = KeyValidity::Expired(THEN - 1), |_| not_signed(), SIGNATURE),
+        row(270, "a key out of date", |it| it.validity = KeyValidity::Until(THEN - 1), |_| not_signed(), SIGNATURE),
         row(
-            28,
+            280,
             "a forged signature",
-            |it| it.key = Ed25519Key::from_seed(KEY_ID, &[0; 32]),
+            |it| it.key = Ed25519Key::from_seed(KEY_ID, &[0; 32]).expect("a key ID"),
             |_| {
                 let (server, key_id) = ("k.example".to_owned(), KEY_ID.to_owned());
                 Said::This(Refusal::Signature(SignatureError::BadSignature { server, key_id }))
@@ -158,28 +184,28 @@ fn common() -> Vec<Break> {
             SIGNATURE,
         ),
         row(
-            29,
+            290,
             "a wrong hash",
             |it| it.signed.push(|event| event["content"]["reason"] = json!("S")),
             |_| Said::This(Refusal::ContentHash),
             (400, r#"{"errcode":"M_INVALID_PARAM","error":"The content hash of the event is wrong"}"#),
         ),
         row(
-            30,
+            300,
             "unknown auth events",
             |it| it.found = Some(it.auth_events.len() - 1),
             |it| Said::Missing(vec![text_of(&it.auth_events.last().expect("an auth event").0["event_id"])]),
             FORBIDDEN,
         ),
         row(
-            31,
+            310,
             "no previous events",
             |it| it.event["prev_events"] = json!([]),
             |_| Said::This(Refusal::NoPrevEvents),
             FORBIDDEN,
         ),
         row(
-            33,
+            330,
             "auth events twice",
             |it| {
                 let mut twice = it.auth_events[0].clone();
@@ -190,53 +216,60 @@ fn common() -> Vec<Break> {
             FORBIDDEN,
         ),
         row(
-            34,
+            340,
             "an auth event that does not belong there",
             |it| it.auth_events.push((it.other("m.room.name", "", json!({})), AuthStatus::Accepted)),
             |_| itself(Rule::UnselectedAuthEvent),
             FORBIDDEN,
         ),
         row(
-            35,
+            350,
             "a rejected auth event",
             |it| it.auth_events[0].1 = AuthStatus::Rejected,
             |_| itself(Rule::RejectedAuthEvent),
             FORBIDDEN,
         ),
         row(
-            37,
+            370,
             "an auth event of another room",
             |it| it.auth_events[0].0["room_id"] = json!("!other:a.example"),
             |_| itself(Rule::AuthEventOfOtherRoom),
             FORBIDDEN,
         ),
         row(
-            50,
+            500,
             "policy server",
             |it| it.policy = PolicyVerdict::Refused,
             |_| Said::This(Refusal::Policy),
             (403, r#"{"errcode":"M_FORBIDDEN","error":"Not allowed here"}"#),
         ),
         row(
-            51,
+            510,
             "rate limit",
             |it| it.decision = Decision::RateLimited { retry_after_ms: Some(1500) },
             |_| Said::This(Refusal::RateLimited { retry_after_ms: Some(1500) }),
             (429, r#"{"errcode":"M_LIMIT_EXCEEDED","error":"Too many requests","retry_after_ms":1500}"#),
         ),
         row(
-            51,
+            510,
             "forbidden",
             |it| it.decision = Decision::Forbidden,
             |_| Said::This(Refusal::Forbidden),
             (403, r#"{"errcode":"M_FORBIDDEN","error":"Not allowed here"}"#),
         ),
         row(
-            51,
+            510,
             "suspended",
             |it| it.decision = Decision::Suspended,
             |_| Said::This(Refusal::Suspended),
             (403, r#"{"errcode":"M_USER_SUSPENDED","error":"The user is suspended"}"#),
+        ),
+        row(
+            510,
+            "an error of the host's own",
+            |it| it.decision = Decision::Refuse(own_error()),
+            |_| Said::This(Refusal::ByHost(own_error())),
+            OWN_ERROR,
         ),
     ]
 }
@@ -245,7 +278,7 @@ fn common() -> Vec<Break> {
 fn of_the_create_event(version: RoomVersion) -> Break {
     if version >= RoomVersion::V12 {
         return row(
-            32,
+            320,
             "the create event of another room",
             |it| {
                 let mut create = it.other("m.room.create", "", json!({ "room_version": "12" }));
@@ -257,7 +290,7 @@ fn of_the_create_event(version: RoomVersion) -> Break {
         );
     }
     row(
-        36,
+        360,
         "no create event named",
         |it| it.auth_events.retain(|(event, _)| event["type"] != json!("m.room.create")),
         |_| itself(Rule::NoCreateEvent),
@@ -279,7 +312,7 @@ fn named<'e>(submission: &'e mut Submission, event_type: &str) -> &'e mut Value 
 /// That the room is of one server alone: by each of the three states.
 fn not_federated(version: RoomVersion) -> Vec<Break> {
     let mut breaks = vec![row(
-        43,
+        430,
         "not federated before",
         |it| at(it.before.iter_mut(), "m.room.create")["m.federate"] = json!(false),
         |_| Said::Rule(AuthStage::StateBefore, Rule::NotFederated),
@@ -289,53 +322,53 @@ fn not_federated(version: RoomVersion) -> Vec<Break> {
     let now = |it: &mut Submission| at(it.state.iter_mut(), "m.room.create")["m.federate"] = json!(false);
     if version >= RoomVersion::V12 {
         let said = |_: &Submission| Said::Rule(AuthStage::AuthEvents, Rule::NotFederated);
-        breaks.push(row(40, "not federated", now, said, FORBIDDEN));
+        breaks.push(row(400, "not federated", now, said, FORBIDDEN));
         return breaks;
     }
     breaks.push(row(
-        40,
+        400,
         "not federated by the auth events",
         |it| named(it, "m.room.create")["m.federate"] = json!(false),
         |_| Said::Rule(AuthStage::AuthEvents, Rule::NotFederated),
         FORBIDDEN,
     ));
     let said = |_: &Submission| Said::Rule(AuthStage::CurrentState, Rule::NotFederated);
-    breaks.push(row(46, "not federated now", now, said, FORBIDDEN));
+    breaks.push(row(460, "not federated now", now, said, FORBIDDEN));
     breaks
 }
 
-fn of_knocks() -> Vec<Break> {
-    vec![
+/// The host refuses with an error that is its own.
+pub(crate) fn own_error() -> Box<ErrorResponse> {
+    let response = ErrorResponse::with_status(451, Errcode::from("ORG.EXAMPLE_LAW"), "Not in this country");
+    Box::new(response.with_extra(r#"{"org.example.contact":["@law:a.example"]}"#).expect("an object"))
+}
+
+pub(crate) const OWN_ERROR: (u16, &str) = (
+    451,
+    concat!(
+        r#"{"errcode":"ORG.EXAMPLE_LAW","error":"Not in this country","#,
+        r#""org.example.contact":["@law:a.example"]}"#
+    ),
+);
+
+fn of_knocks(version: RoomVersion) -> Vec<Break> {
+    let mut breaks = vec![
         row(
-            4,
+            40,
             "a version without knocking",
             |it| it.version = RoomVersion::V6,
             |_| Said::This(Refusal::NoKnocking(RoomVersion::V6)),
             (403, r#"{"errcode":"M_FORBIDDEN","error":"There is no knocking in the version of the room"}"#),
         ),
         row(
-            25,
-            "an authorizing user",
-            |it| it.event["content"]["join_authorised_via_users_server"] = json!("@alice:a.example"),
-            |_| mismatch(Mismatch::AuthorizingUser),
-            (400, r#"{"errcode":"M_INVALID_PARAM","error":"A knock has no `join_authorised_via_users_server`"}"#),
-        ),
-        row(
-            25,
-            "no authorizing user",
-            |it| it.event["content"]["join_authorised_via_users_server"] = json!(null),
-            |_| mismatch(Mismatch::AuthorizingUser),
-            (400, r#"{"errcode":"M_INVALID_PARAM","error":"A knock has no `join_authorised_via_users_server`"}"#),
-        ),
-        row(
-            41,
+            410,
             "the join rule by the auth events",
             |it| *named(it, "m.room.join_rules") = json!({ "join_rule": "invite" }),
             |_| Said::Rule(AuthStage::AuthEvents, Rule::KnockJoinRule),
             FORBIDDEN,
         ),
         row(
-            42,
+            420,
             "banned by the auth events",
             |it| {
                 let ban = it.other("m.room.member", KAY, json!({ "membership": "ban" }));
@@ -345,60 +378,79 @@ fn of_knocks() -> Vec<Break> {
             FORBIDDEN,
         ),
         row(
-            44,
+            440,
             "the join rule before",
             |it| *at(it.before.iter_mut(), "m.room.join_rules") = json!({ "join_rule": "public" }),
             |_| Said::Rule(AuthStage::StateBefore, Rule::KnockJoinRule),
             FORBIDDEN,
         ),
         row(
-            45,
+            450,
             "invited before",
             |it| put(it.other("m.room.member", KAY, json!({ "membership": "invite" })), &mut it.before),
             |_| Said::Rule(AuthStage::StateBefore, Rule::KnockMembership),
             FORBIDDEN,
         ),
         row(
-            47,
+            470,
             "the join rule now",
             |it| *at(it.state.iter_mut(), "m.room.join_rules") = json!({ "join_rule": "restricted" }),
             |_| Said::Rule(AuthStage::CurrentState, Rule::KnockJoinRule),
             FORBIDDEN,
         ),
         row(
-            48,
+            480,
             "joined now",
             |it| put(it.other("m.room.member", KAY, json!({ "membership": "join" })), &mut it.state),
             |_| Said::Rule(AuthStage::CurrentState, Rule::KnockMembership),
             FORBIDDEN,
         ),
-    ]
+    ];
+    // Before, the property means nothing.
+    if version >= RoomVersion::V8 {
+        const RESPONSE: (u16, &str) =
+            (400, r#"{"errcode":"M_INVALID_PARAM","error":"A knock has no `join_authorised_via_users_server`"}"#);
+        let said = |_: &Submission| mismatch(Mismatch::AuthorizingUser);
+        let user = |it: &mut Submission| it.event["content"][AUTHORIZING_USER] = json!("@alice:a.example");
+        let nobody = |it: &mut Submission| it.event["content"][AUTHORIZING_USER] = json!(null);
+        breaks.push(row(250, "an authorizing user", user, said, RESPONSE));
+        breaks.push(row(250, "no authorizing user", nobody, said, RESPONSE));
+    }
+    breaks
 }
 
-fn of_leaves() -> Vec<Break> {
-    vec![
+const AUTHORIZING_USER: &str = "join_authorised_via_users_server";
+
+fn of_leaves(version: RoomVersion) -> Vec<Break> {
+    let mut breaks = vec![
         row(
-            41,
+            410,
             "nothing to leave by the auth events",
             |it| *named(it, "m.room.member") = json!({ "membership": "leave" }),
             |_| Said::Rule(AuthStage::AuthEvents, Rule::LeaveFromNothing),
             FORBIDDEN,
         ),
         row(
-            44,
+            440,
             "nothing to leave before",
             |it| it.before.retain(|event| event["state_key"] != json!(KAY)),
             |_| Said::Rule(AuthStage::StateBefore, Rule::LeaveFromNothing),
             FORBIDDEN,
         ),
         row(
-            47,
+            470,
             "nothing to leave now",
             |it| *at(it.state.iter_mut(), "m.room.member") = json!({ "membership": "ban" }),
             |_| Said::Rule(AuthStage::CurrentState, Rule::LeaveFromNothing),
             FORBIDDEN,
         ),
-    ]
+    ];
+    if version >= RoomVersion::V8 {
+        let user = |it: &mut Submission| it.event["content"][AUTHORIZING_USER] = json!("@alice:a.example");
+        let said = |_: &Submission| itself(Rule::AuthorizingServerSignature);
+        breaks.push(row(380, "an authorizing user whose server has not signed", user, said, FORBIDDEN));
+    }
+    breaks
 }
 
 /// Every break there is, in the order of the checks.
@@ -407,7 +459,7 @@ pub(crate) fn breaks(membership: Membership, version: RoomVersion) -> Vec<Break>
     breaks.extend(malformed());
     breaks.push(of_the_create_event(version));
     breaks.extend(not_federated(version));
-    breaks.extend(if membership == Membership::Leave { of_leaves() } else { of_knocks() });
+    breaks.extend(if membership == Membership::Leave { of_leaves(version) } else { of_knocks(version) });
     breaks.sort_by_key(|row| row.step);
     breaks
 }

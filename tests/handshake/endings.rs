@@ -1,12 +1,15 @@
 //! Servers that made a template and do not take what was made of it: who is sent it next, and what is known in the end.
 
 use matrix_knock::RoomVersion;
+use matrix_knock::error::Errcode;
 use matrix_knock::knocking::room_state::{MAX_ANSWER_BYTES, VerifiedRoomState};
 use matrix_knock::knocking::{Details, Failed, Failure, PendingKnock, Retracted};
 use matrix_knock::resident::{Decision, Refusal, Residence};
 
 use super::federation::{A, Answer, B, Federation, KAY, rooms, versions};
-use super::knocker::{BOTH, Knocked, Memory, details, knock, left, machine, retracting, run, run_retraction};
+use super::knocker::{
+    BOTH, Knocked, Memory, details, knock, knock_state, left, machine, retracting, run, run_retraction,
+};
 use super::walks::{pending, shown};
 
 fn answer(status: u16, body: &str) -> Answer {
@@ -24,10 +27,24 @@ fn silences() -> Vec<Answer> {
     silences
 }
 
-/// Answers that say no.
+/// Answers that say no: by their code, and by the status where the code says nothing.
 fn refusals() -> Vec<(Answer, Failure)> {
     let limited = |retry_after_ms| Failure::RateLimited { retry_after_ms };
+    let refused = |status, errcode: Option<&str>| Failure::Refused { status, errcode: errcode.map(Errcode::from) };
     let mut refusals = vec![
+        (answer(400, r#"{"errcode":"M_FORBIDDEN"}"#), Failure::Forbidden),
+        (answer(403, r#"{"errcode":"M_UNKNOWN"}"#), Failure::Forbidden),
+        (answer(403, r#"{"errcode":"M_USER_SUSPENDED"}"#), refused(403, Some("M_USER_SUSPENDED"))),
+        (answer(403, r#"{"errcode":"ORG.EXAMPLE"}"#), refused(403, Some("ORG.EXAMPLE"))),
+        (answer(404, r#"{"errcode":"M_UNRECOGNIZED"}"#), Failure::NoKnocking),
+        (answer(405, ""), Failure::NoKnocking),
+        (answer(413, ""), Failure::TooLarge),
+        (answer(413, r#"{"errcode":"M_UNKNOWN"}"#), Failure::TooLarge),
+        (answer(400, r#"{"errcode":"M_TOO_LARGE"}"#), Failure::TooLarge),
+        (answer(400, r#"{"errcode":"M_LIMIT_EXCEEDED","retry_after_ms":6}"#), limited(Some(6))),
+        (answer(400, r#"{"errcode":"M_UNKNOWN"}"#), refused(400, Some("M_UNKNOWN"))),
+        (answer(400, ""), refused(400, None)),
+        (answer(422, "{}"), refused(422, None)),
         (answer(403, r#"{"errcode":"M_FORBIDDEN"}"#), Failure::Forbidden),
         (answer(403, ""), Failure::Forbidden),
         (answer(404, r#"{"errcode":"M_NOT_FOUND"}"#), Failure::NotFound),
@@ -35,10 +52,18 @@ fn refusals() -> Vec<(Answer, Failure)> {
         (answer(429, "{}"), limited(None)),
         (answer(429, r#"{"retry_after_ms":5}"#), limited(Some(5))),
         // The version was settled before: this server contradicts itself.
-        (answer(400, r#"{"errcode":"M_INCOMPATIBLE_ROOM_VERSION","room_version":"13"}"#), Failure::NoAnswer),
+        (
+            answer(400, r#"{"errcode":"M_INCOMPATIBLE_ROOM_VERSION","room_version":"13"}"#),
+            refused(400, Some("M_INCOMPATIBLE_ROOM_VERSION")),
+        ),
+        (
+            answer(403, r#"{"errcode":"M_INCOMPATIBLE_ROOM_VERSION","room_version":"13"}"#),
+            refused(403, Some("M_INCOMPATIBLE_ROOM_VERSION")),
+        ),
     ];
-    for status in [400, 401, 402, 405, 406, 407, 409, 410, 413, 418, 422, 451, 499] {
-        refusals.push((answer(status, r#"{"errcode":"M_INVALID_PARAM"}"#), Failure::NoAnswer));
+    for status in [400, 401, 402, 403, 404, 405, 406, 407, 409, 410, 413, 418, 422, 429, 451, 499] {
+        let failure = refused(status, Some("M_INVALID_PARAM"));
+        refusals.push((answer(status, r#"{"errcode":"M_INVALID_PARAM"}"#), failure));
     }
     refusals
 }
@@ -98,8 +123,7 @@ fn the_same_event_to_the_next_server() {
                 let pending = walk.outcome.expect("a knock that is taken");
                 assert_eq!((pending.server().as_str(), pending.event_id()), (B, federation.room.tip.as_str()));
                 assert_eq!(federation.room.events.len(), room.room.events.len() + 1);
-                let knock_state: Vec<String> = pending.knock_state().iter().map(ToString::to_string).collect();
-                assert_eq!(knock_state, shown(version, join_rule));
+                assert_eq!(knock_state(&pending), shown(version, join_rule));
             }
         }
     }
@@ -114,7 +138,7 @@ fn a_refusal_ends_it() {
             let mut federation = room.clone();
             let walk = walk(&mut federation, &Does::Says(refusal), &Does::Serves, Memory::Stores);
             assert_eq!(walk.asked, ["a.example make_knock", "a.example send_knock"]);
-            assert_eq!(walk.outcome, Err(Failed { failure, perhaps: None }));
+            assert_eq!(walk.outcome, Err(Failed::from(failure)));
             assert_eq!(federation.room.events.len(), room.room.events.len());
         }
     }
@@ -148,8 +172,7 @@ fn is_the_knock(perhaps: Option<&PendingKnock>, federation: &Federation, server:
     );
     let (id, text) = (room.tip.as_str(), room.events[&room.tip].as_str());
     assert_eq!((perhaps.event_id(), perhaps.event().event_id(), perhaps.event().text()), (id, id, text));
-    let knock_state: Vec<String> = perhaps.knock_state().iter().map(ToString::to_string).collect();
-    assert_eq!(knock_state, shown(room.version, "knock")[3..]);
+    assert_eq!(knock_state(perhaps), shown(room.version, "knock")[3..]);
 }
 
 #[test]
@@ -242,7 +265,12 @@ fn what_resident_servers_say() {
         (Residence::Left, Decision::Admit, Refusal::NotInRoom, Failure::NotFound),
         (Residence::PartialState, Decision::Admit, Refusal::PartialState, Failure::NotFound),
         (Residence::Joined, Decision::Forbidden, Refusal::Forbidden, Failure::Forbidden),
-        (Residence::Joined, Decision::Suspended, Refusal::Suspended, Failure::Forbidden),
+        (
+            Residence::Joined,
+            Decision::Suspended,
+            Refusal::Suspended,
+            Failure::Refused { status: 403, errcode: Some(Errcode::UserSuspended) },
+        ),
         (
             Residence::Joined,
             Decision::RateLimited { retry_after_ms: Some(7) },
@@ -258,9 +286,11 @@ fn what_resident_servers_say() {
     ] {
         for (version, join_rule) in rooms() {
             let mut federation = Federation::new(version, join_rule);
-            (federation.residence, federation.decision) = (residence, decision);
+            (federation.residence, federation.decision) = (residence, decision.clone());
             let walk = knock(&mut federation);
-            assert_eq!(walk.outcome, Err(Failed { failure: failure.clone(), perhaps: None }));
+            let response = refusal.to_response();
+            let expected = Err((&failure, Some(response.error()), None));
+            assert_eq!(walk.parts(), expected);
             assert_eq!(walk.asked, ["a.example make_knock", "b.example make_knock"]);
             assert_eq!(federation.refusal, Some(refusal.clone()));
 
@@ -268,11 +298,11 @@ fn what_resident_servers_say() {
             let machine = machine(&federation.room.id, &BOTH, &details());
             let walk = run(machine, Memory::Keeps, |request, now| {
                 if request.method() == "PUT" {
-                    (federation.residence, federation.decision) = (residence, decision);
+                    (federation.residence, federation.decision) = (residence, decision.clone());
                 }
                 federation.serve(request, now)
             });
-            assert_eq!(walk.outcome, Err(Failed { failure: failure.clone(), perhaps: None }));
+            assert_eq!(walk.parts(), expected);
             assert_eq!(walk.asked, ["a.example make_knock", "a.example send_knock"]);
             assert_eq!(federation.refusal, Some(refusal.clone()));
         }
@@ -319,12 +349,13 @@ fn too_large() {
         run(machine, Memory::Stores, |request, now| federation.serve(request, now))
     };
     let one = with(1).outcome.expect("a knock that is taken").event().text().len();
-    let most = 65_536 - one + 1;
+    // Others add to it: less than an event may have.
+    let most = 65_408 - one + 1;
     let pending = with(most).outcome.expect("a knock that is taken");
-    assert_eq!(pending.event().text().len(), 65_536);
-    for bytes in [most + 1, most + 100, most + 400, 65_536, 200_000] {
+    assert_eq!(pending.event().text().len(), 65_408);
+    for bytes in [most + 1, most + 100, most + 128, most + 400, 65_536, 200_000] {
         let walk = with(bytes);
-        assert_eq!(walk.outcome, Err(Failed { failure: Failure::TooLarge, perhaps: None }));
+        assert_eq!(walk.outcome, Err(Failed::from(Failure::TooLarge)));
         assert_eq!(walk.asked, ["a.example make_knock"]);
     }
 }

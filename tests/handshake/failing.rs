@@ -31,9 +31,17 @@ pub(crate) fn refusals() -> Vec<(Answer, Failure)> {
         (error(403, "M_UNKNOWN"), Failure::Forbidden),
         (answer(403, "<html>"), Failure::Forbidden),
         (answer(403, ""), Failure::Forbidden),
+        // A code that says something else than that the room refuses.
+        (error(403, "M_USER_SUSPENDED"), refused_with_403("M_USER_SUSPENDED")),
+        (error(403, "ORG.EXAMPLE"), refused_with_403("ORG.EXAMPLE")),
         (error(404, "M_NOT_FOUND"), Failure::NotFound),
-        (error(404, "M_UNRECOGNIZED"), Failure::NotFound),
+        (error(404, "M_UNKNOWN"), Failure::NotFound),
         (answer(404, ""), Failure::NotFound),
+        (error(404, "M_UNRECOGNIZED"), Failure::NoKnocking),
+        (error(400, "M_UNRECOGNIZED"), Failure::NoKnocking),
+        (answer(405, ""), Failure::NoKnocking),
+        (error(405, "M_UNKNOWN"), Failure::NoKnocking),
+        (error(400, "M_LIMIT_EXCEEDED"), limited(None)),
         (error(429, "M_LIMIT_EXCEEDED"), limited(None)),
         (answer(429, r#"{"errcode":"M_LIMIT_EXCEEDED","retry_after_ms":2001}"#), limited(Some(2001))),
         (answer(429, r#"{"retry_after_ms":18446744073709551615}"#), limited(Some(u64::MAX))),
@@ -51,13 +59,20 @@ pub(crate) fn refusals() -> Vec<(Answer, Failure)> {
     ] {
         rows.push((answer(429, malformed), limited(None)));
     }
-    for status in [100, 201, 204, 301, 302, 304, 400, 401, 402, 405, 406, 408, 409, 410, 413, 418, 422, 451, 499] {
+    for status in [100, 201, 204, 301, 302, 304, 400, 401, 402, 406, 408, 409, 410, 413, 418, 422, 451, 499] {
         rows.push((error(status, "M_UNKNOWN"), Failure::NoAnswer));
-        rows.push((error(status, "M_FORBIDDEN"), Failure::NoAnswer));
+        rows.push((error(status, "M_INVALID_PARAM"), Failure::NoAnswer));
+        rows.push((error(status, "M_FORBIDDEN"), Failure::Forbidden));
     }
     for status in [500, 501, 502, 503, 504, 521, 599, 0, 999] {
-        rows.push((error(status, "M_FORBIDDEN"), Failure::NoAnswer));
+        rows.push((error(status, "M_UNKNOWN"), Failure::NoAnswer));
+        rows.push((error(status, "M_FORBIDDEN"), Failure::Forbidden));
     }
+    for status in [400, 413, 414] {
+        // What is too large is not the knock: that was not sent.
+        rows.push((error(status, "M_TOO_LARGE"), Failure::NoAnswer));
+    }
+    rows.push((error(403, "M_TOO_LARGE"), refused_with_403("M_TOO_LARGE")));
     let long = format!(r#"{{"errcode":"M_INCOMPATIBLE_ROOM_VERSION","room_version":"{}"}}"#, "x".repeat(256));
     let padded =
         format!(r#"{{"errcode":"M_INCOMPATIBLE_ROOM_VERSION","room_version":"13","error":"{}"}}"#, "x".repeat(65_536));
@@ -79,23 +94,32 @@ pub(crate) fn refusals() -> Vec<(Answer, Failure)> {
     ] {
         rows.push((answer(400, body), Failure::NoAnswer));
     }
-    let incompatible = r#"{"errcode":"M_INCOMPATIBLE_ROOM_VERSION","room_version":"13"}"#;
-    for status in [200, 401, 403, 404, 500] {
-        let failure = match status {
-            403 => Failure::Forbidden,
-            404 => Failure::NotFound,
-            _ => Failure::NoAnswer,
-        };
-        rows.push((answer(status, incompatible), failure));
-    }
+    // This is no error.
+    rows.push((answer(200, r#"{"errcode":"M_INCOMPATIBLE_ROOM_VERSION","room_version":"13"}"#), Failure::NoAnswer));
     rows
 }
 
-/// Where a failure stands: the first 403, else 429, else 404, else 502.
+fn refused_with_403(errcode: &str) -> Failure {
+    Failure::Refused { status: 403, errcode: Some(errcode.into()) }
+}
+
+/// What a server says to people.
+fn said(answer: &Answer) -> Option<&'static str> {
+    answer.as_ref().filter(|(_, body)| body.contains(r#""error":"No""#)).map(|_| "No")
+}
+
+/// Where a failure stands: the first 403, else 429, else 404, else that there is no knocking, else
+/// 502.
 fn place(failure: &Failure) -> usize {
-    let told = [403, 429, 404, 502];
-    let status = failure.to_response().status();
-    told.into_iter().position(|known| known == status).expect("one of the four")
+    let response = failure.to_response();
+    match (response.status(), response.errcode().as_str()) {
+        (403, _) => 0,
+        (429, _) => 1,
+        (404, "M_NOT_FOUND") => 2,
+        (404, "M_UNRECOGNIZED") => 3,
+        (502, _) => 4,
+        other => panic!("not one of the five: {other:?}"),
+    }
 }
 
 #[test]
@@ -115,13 +139,13 @@ fn the_next_server_is_asked() {
 
             let alone = super::knocker::machine(&federation.room.id, &[A], &details());
             let walk = run(alone, Memory::Stores, |_, _| first.clone());
-            assert_eq!(walk.outcome, Err(Failed { failure, perhaps: None }), "{first:?}");
+            assert_eq!(walk.parts(), Err((&failure, said(&first), None)), "{first:?}");
             assert_eq!(walk.asked, ["a.example make_knock"]);
         }
     }
 }
 
-/// Every pair of failures, and every order of the four kinds.
+/// Every pair of failures, and every order of the five kinds.
 #[test]
 fn what_the_client_is_told() {
     let room_id = "!r:a.example";
@@ -131,8 +155,8 @@ fn what_the_client_is_told() {
             let walk = run(machine(room_id, &BOTH, &details()), Memory::Keeps, |request, _| {
                 if request.server == *A { first.clone() } else { second.clone() }
             });
-            let told = if place(other) < place(one) { other } else { one };
-            assert_eq!(walk.outcome, Err(Failed { failure: told.clone(), perhaps: None }), "{first:?} {second:?}");
+            let (told, by) = if place(other) < place(one) { (other, second) } else { (one, first) };
+            assert_eq!(walk.parts(), Err((told, said(by), None)), "{first:?} {second:?}");
             assert_eq!(walk.asked, ["a.example make_knock", "b.example make_knock"]);
         }
     }
@@ -140,17 +164,19 @@ fn what_the_client_is_told() {
         (error(403, "M_FORBIDDEN"), Failure::Forbidden),
         (error(429, "M_LIMIT_EXCEEDED"), limited(None)),
         (error(404, "M_NOT_FOUND"), Failure::NotFound),
+        (error(404, "M_UNRECOGNIZED"), Failure::NoKnocking),
         (None, Failure::NoAnswer),
     ];
-    let servers = ["one.example", "two.example", "three.example", "four.example"];
-    for order in 0..256_usize {
-        let said = [order % 4, order / 4 % 4, order / 16 % 4, order / 64];
+    let servers = ["one.example", "two.example", "three.example", "four.example", "five.example"];
+    for order in 0..3125_usize {
+        let order = [order % 5, order / 5 % 5, order / 25 % 5, order / 125 % 5, order / 625];
         let walk = run(machine(room_id, &servers, &details()), Memory::Keeps, |request, _| {
             let position = servers.iter().position(|server| request.server == **server).expect("one of the servers");
-            kinds[said[position]].0.clone()
+            kinds[order[position]].0.clone()
         });
-        let best = said.into_iter().min().expect("four of them");
-        assert_eq!(walk.outcome, Err(Failed { failure: kinds[best].1.clone(), perhaps: None }), "{said:?}");
+        let best = order.into_iter().min().expect("five of them");
+        let (answer, failure) = &kinds[best];
+        assert_eq!(walk.parts(), Err((failure, said(answer), None)), "{order:?}");
         assert_eq!(walk.asked, servers.map(|server| format!("{server} make_knock")));
     }
 }
@@ -160,17 +186,23 @@ fn what_the_client_is_told() {
 fn the_room_has_another_version() {
     for version in ["13", "6", "1", "", "org.example.\u{f6}", &"x".repeat(255)] {
         let failure = Failure::IncompatibleRoomVersion { room_version: version.to_owned() };
-        let incompatible =
-            answer(400, &format!(r#"{{"errcode":"M_INCOMPATIBLE_ROOM_VERSION","room_version":"{version}"}}"#));
+        let body = format!(r#"{{"errcode":"M_INCOMPATIBLE_ROOM_VERSION","room_version":"{version}","x":1}}"#);
+        for status in [401, 403, 404, 429, 500] {
+            // The code says it, whatever the status is.
+            let walk = run(machine("!r:a.example", &BOTH, &details()), Memory::Stores, |_, _| answer(status, &body));
+            assert_eq!(walk.asked, ["a.example make_knock"]);
+            assert_eq!(walk.outcome.map_err(|failed| failed.failure), Err(failure.clone()));
+        }
+        let incompatible = answer(400, &body.replace(r#","x":1"#, ""));
         for (first, _) in refusals() {
             let walk = run(machine("!r:a.example", &BOTH, &details()), Memory::Stores, |request, _| {
                 if request.server == *A { first.clone() } else { incompatible.clone() }
             });
-            assert_eq!(walk.outcome, Err(Failed { failure: failure.clone(), perhaps: None }));
+            assert_eq!(walk.outcome, Err(Failed::from(failure.clone())));
             assert_eq!(walk.asked, ["a.example make_knock", "b.example make_knock"]);
         }
         let walk = run(machine("!r:a.example", &BOTH, &details()), Memory::Stores, |_, _| incompatible.clone());
-        assert_eq!(walk.outcome, Err(Failed { failure, perhaps: None }));
+        assert_eq!(walk.outcome, Err(Failed::from(failure)));
         assert_eq!(walk.asked, ["a.example make_knock"]);
     }
 }
@@ -245,7 +277,7 @@ fn who_is_asked() {
         servers.extend([name.as_str(), "k.example", "s1.example"]);
     }
     let walk = run(machine("!r:a.example", &servers, &details()), Memory::Keeps, |_, _| None);
-    assert_eq!(walk.outcome, Err(Failed { failure: Failure::NoAnswer, perhaps: None }));
+    assert_eq!(walk.outcome, Err(Failed::from(Failure::NoAnswer)));
     let expected: Vec<String> = many.iter().take(20).map(|server| format!("{server} make_knock")).collect();
     assert_eq!((walk.asked, MAX_SERVERS), (expected, 20));
     // A name with a port is another server than the one without; the case of letters counts.
@@ -292,6 +324,26 @@ fn responses() {
             r#"{"errcode":"M_LIMIT_EXCEEDED","error":"Too many requests","retry_after_ms":2001}"#,
         ),
         (Failure::NotFound, 404, r#"{"errcode":"M_NOT_FOUND","error":"Unknown room"}"#),
+        (
+            Failure::NoKnocking,
+            404,
+            r#"{"errcode":"M_UNRECOGNIZED","error":"The servers of the room do not have knocking"}"#,
+        ),
+        (
+            refused_with_403("M_USER_DEACTIVATED"),
+            403,
+            r#"{"errcode":"M_USER_DEACTIVATED","error":"A server of the room refused it"}"#,
+        ),
+        (
+            Failure::Refused { status: 403, errcode: None },
+            502,
+            r#"{"errcode":"M_UNKNOWN","error":"A server of the room refused it"}"#,
+        ),
+        (
+            Failure::Refused { status: 400, errcode: Some("M_INVALID_PARAM".into()) },
+            502,
+            r#"{"errcode":"M_UNKNOWN","error":"A server of the room refused it"}"#,
+        ),
         (Failure::NoAnswer, 502, r#"{"errcode":"M_UNKNOWN","error":"No server of the room could be asked"}"#),
     ] {
         let response = failure.to_response();

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use matrix_knock::auth::{AuthStatus, AuthorizeError, Selection, authorize};
 use matrix_knock::event::{Ed25519Key, Event, EventType, KeyValidity, Keys, Pdu, VerifyKey, sign_event};
-use matrix_knock::id::{EventId, RoomId, ServerName};
+use matrix_knock::id::{EventId, KeyId, RoomId, ServerName};
 use matrix_knock::machine::Request;
 use matrix_knock::resident::submission::{AuthEventRef, SendRequest};
 use matrix_knock::resident::{
@@ -27,6 +27,10 @@ pub(crate) const KAY: &str = "@kay/ö?&%41 =:k.example";
 pub(crate) const THEN: u64 = 1_700_000_000_000;
 pub(crate) const KEY_ID: &str = "ed25519:1";
 
+pub(crate) fn key_id() -> KeyId<'static> {
+    KeyId::parse(KEY_ID).expect("a key ID")
+}
+
 /// Every version that has knocking, with every join rule of it that lets people knock.
 pub(crate) fn rooms() -> Vec<(RoomVersion, &'static str)> {
     let [.., v7, v8, v9, v10, v11, v12] = RoomVersion::ALL;
@@ -42,7 +46,7 @@ pub(crate) fn versions() -> Vec<RoomVersion> {
 
 /// The key of a server: its secret is the first letter of its name.
 pub(crate) fn key(server: &str) -> Ed25519Key {
-    Ed25519Key::from_seed(KEY_ID, &[server.as_bytes()[0]; 32])
+    Ed25519Key::from_seed(KEY_ID, &[server.as_bytes()[0]; 32]).expect("a key ID")
 }
 
 /// Every server has one key, and everybody knows it.
@@ -270,7 +274,7 @@ impl Federation {
         let state = self.room.current(&request.reads(&room));
         let allowed = request.check(&room, &state)?;
         assert_eq!(allowed.user_id(), *user_id);
-        let approved = allowed.decide(self.decision)?;
+        let approved = allowed.decide(self.decision.clone())?;
         let event_id = EventId::parse(&self.room.tip).expect("an event ID");
         let last = [PrevEvent { event_id, depth: self.room.depth }];
         let state = self.room.current(&approved.reads());
@@ -307,7 +311,7 @@ impl Federation {
         let state = self.room.current(&permitted.reads_of_policy_server());
         assert_eq!(permitted.policy_server(&state), Ok(None));
         let state = self.room.current(&permitted.reads());
-        let accepted = permitted.accept(&state, PolicyVerdict::NotUsed, self.decision)?;
+        let accepted = permitted.accept(&state, PolicyVerdict::NotUsed, self.decision.clone())?;
         let response = accepted.to_response(&self.room.current(&accepted.reads()), text).expect("a create event");
         self.room.take(event_id, body);
         Ok(response)

@@ -108,13 +108,13 @@ fn all_together<K: RequestKind>() {
             for (verdict, refused) in verdicts() {
                 for policy in policies {
                     for (decision, decided) in &decisions {
-                        let found = allowed.clone().accept_by_host(verdict, policy, *decision);
+                        let found = allowed.clone().accept_by_host(verdict, policy, decision.clone());
                         if let Some(refused) = refused {
                             is_refused_by_host(found, refused);
                             continue;
                         }
                         // By our rules it is the same, and so is the answer.
-                        assert_eq!(found, allowed.clone().accept(current, policy, *decision));
+                        assert_eq!(found, allowed.clone().accept(current, policy, decision.clone()));
                         let expected =
                             if policy == PolicyVerdict::Refused { Some(Refusal::Policy) } else { decided.clone() };
                         assert_eq!(found.as_ref().err(), expected.as_ref());

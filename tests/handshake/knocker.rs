@@ -4,9 +4,9 @@ use std::fmt::Debug;
 
 use matrix_knock::event::{Sign, sign_event};
 use matrix_knock::id::{OwnedServerName, RoomId, UserId};
-use matrix_knock::knocking::room_state::VerifiedRoomState;
+use matrix_knock::knocking::room_state::{ShowUnverified, VerifiedRoomState};
 use matrix_knock::knocking::{
-    Details, Failed, Intent, Knocking, OwnMembership, PendingKnock, Retracted, Retracting, Start,
+    Details, Failed, Failure, Intent, Knocking, OwnMembership, PendingKnock, Retracted, Retracting, Start,
 };
 use matrix_knock::machine::{Machine, Reply, Request, Want};
 use matrix_knock::wire::HttpResponse;
@@ -14,7 +14,7 @@ use matrix_knock::{Ed25519, RoomVersion};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::federation::{A, AllKeys, Answer, B, Federation, KAY, KEY_ID, Room, THEN, key, knocking_server};
+use super::federation::{A, AllKeys, Answer, B, Federation, KAY, Room, THEN, key, key_id, knocking_server};
 
 /// The time at which Kay knocks.
 pub(crate) const NOW: u64 = THEN + 1_000_000;
@@ -37,6 +37,30 @@ pub(crate) struct Walk<O, V = VerifiedRoomState> {
 }
 
 pub(crate) type Knocked = Walk<Result<PendingKnock, Failed>>;
+
+/// The knock, or why there is none: the failure, what the server said whose failure it is, the
+/// knock that may stand all the same.
+pub(crate) type Parts<'w> = Result<&'w PendingKnock, (&'w Failure, Option<&'w str>, Option<&'w PendingKnock>)>;
+
+impl Knocked {
+    /// The outcome in its parts. No server in here says more than a text.
+    pub(crate) fn parts(&self) -> Parts<'_> {
+        self.outcome.as_ref().map_err(|failed| {
+            assert_eq!(failed.extra(), None);
+            (&failed.failure, failed.error(), failed.perhaps.as_ref())
+        })
+    }
+}
+
+/// What the client is shown of the knock. All of it is verified, so that the host has no choice.
+pub(crate) fn knock_state(knock: &PendingKnock) -> Vec<String> {
+    let shown = knock.knock_state(ShowUnverified::Never);
+    assert!(shown.iter().all(|shown| shown.is_verified));
+    for choice in [ShowUnverified::BeforeV12, ShowUnverified::Always] {
+        assert_eq!(knock.knock_state(choice), shown);
+    }
+    shown.into_iter().map(|shown| shown.event.to_string()).collect()
+}
 
 pub(crate) fn details() -> Details {
     Details {
@@ -119,7 +143,7 @@ where
             }
             Want::Sign(bytes) => {
                 let signature = key("k.example").sign(bytes.as_bytes());
-                machine.signature(ticket, KEY_ID, &signature)
+                machine.signature(ticket, key_id(), &signature)
             }
             Want::Keys(_) => machine.keys(ticket, &AllKeys, &Ed25519, now).map(|arrived| arrival = Some(arrived)),
             Want::Ended => break,

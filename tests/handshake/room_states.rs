@@ -4,12 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use matrix_knock::event::{FormatError, KeyValidity, KeysFn, Pdu, PduError, SignatureError, VerifyKey, sign_event};
 use matrix_knock::id::{RoomId, ServerName};
-use matrix_knock::knocking::room_state::{Dropped, MAX_ENTRIES, MAX_ENTRY_BYTES, ReceivedRoomState, VerifiedRoomState};
+use matrix_knock::knocking::room_state::{
+    Dropped, MAX_ENTRIES, MAX_ENTRY_BYTES, ReceivedRoomState, ShowUnverified, VerifiedRoomState,
+};
 use matrix_knock::{Ed25519, RoomVersion};
 use serde_json::{Value, json};
 
 use super::federation::{A, ALICE, AllKeys, Federation, KAY, KEY_ID, Room, THEN, json_of, key, rooms, sign};
-use super::knocker::{BOTH, Memory, NOW, details, machine, run};
+use super::knocker::{BOTH, Memory, NOW, details, knock_state, machine, run};
 use super::walks::shown;
 
 /// A state event of the room, not signed yet.
@@ -68,8 +70,52 @@ fn malformed(text: &str) -> Dropped {
     FormatError::Pdu(Pdu::parse(text).expect_err("no event")).into()
 }
 
-/// Entries of every kind; what becomes of each.
-fn entries(room: &Room) -> Vec<(String, Option<Dropped>)> {
+/// What becomes of an entry.
+#[derive(Debug, Clone, PartialEq)]
+enum Fate {
+    Shown,
+    /// It is shown redacted: this is left of its content.
+    Redacted(Value),
+    /// It may be shown, and nobody has signed it.
+    Unverified,
+    Dropped(Dropped),
+}
+
+use Fate::{Redacted, Shown, Unverified};
+
+impl<D: Into<Dropped>> From<D> for Fate {
+    fn from(reason: D) -> Self {
+        Self::Dropped(reason.into())
+    }
+}
+
+/// An entry, what becomes of it alone, and among the others.
+struct Row {
+    text: String,
+    alone: Fate,
+    among: Fate,
+}
+
+impl Row {
+    fn new(text: impl ToString, fate: impl Into<Fate>) -> Self {
+        let fate = fate.into();
+        Self { text: text.to_string(), alone: fate.clone(), among: fate }
+    }
+
+    /// One whose type and state key another entry has that is shown.
+    fn again(text: impl ToString, alone: impl Into<Fate>) -> Self {
+        Self { text: text.to_string(), alone: alone.into(), among: Dropped::Repeated.into() }
+    }
+}
+
+/// An entry of four keys, as servers sent it before v1.16 of the specification. What stands beside
+/// these makes no difference.
+fn stripped(event_type: &str, state_key: &str, content: &Value) -> Value {
+    json!({ "type": event_type, "state_key": state_key, "sender": ALICE, "content": content, "unsigned": { "age": 1.5 } })
+}
+
+/// Entries of every kind.
+fn entries(room: &Room) -> Vec<Row> {
     let version = room.version;
     let state = |event_type: &str| room.events[&room.at(event_type, "")].clone();
     let forged = |event: &Value| sign(version, event, "evil.example").1;
@@ -83,101 +129,154 @@ fn entries(room: &Room) -> Vec<(String, Option<Dropped>)> {
         "mxid": "@mallory:evil.example", "token": "t", "signatures": {},
     } } });
     let invite = draft(room, "m.room.member", "@mallory:evil.example", &third_party);
+    // What servers of others have not signed is for the rules to judge, and nobody judges here: the
+    // sender's server says it.
     let authorized = json!({ "membership": "join", "join_authorised_via_users_server": "@bob:b.example" });
     let mut join = draft(room, "m.room.member", "@zoe:a.example", &authorized);
     join["sender"] = json!("@zoe:a.example");
     let mut odd = draft(room, "m.room.member", "@yan:a.example", &authorized);
     odd["sender"] = json!("@yan:a.example");
     odd["content"]["join_authorised_via_users_server"] = json!(1);
-    let since_v8 = |reason| Some(reason).filter(|_| version >= RoomVersion::V8);
     let own_create = json_of(&state("m.room.create"));
     let of_another = without(without(own_create.clone(), "hashes"), "signatures");
     let mut rows = vec![
-        ("null".to_owned(), Some(FormatError::Pdu(PduError::NotAnObject).into())),
-        ("[]".to_owned(), Some(FormatError::Pdu(PduError::NotAnObject).into())),
-        ("{}".to_owned(), Some(FormatError::Pdu(PduError::Missing("type")).into())),
-        (
-            r#"{"type":"m.room.name","state_key":"","sender":"@alice:a.example","content":{"name":"Stripped"}}"#
-                .to_owned(),
-            Some(FormatError::Missing("depth").into()),
-        ),
-        (changed("event_id", json!("$x")), Some(FormatError::Unexpected("event_id").into())),
-        (changed("sender", json!(1)), Some(FormatError::Pdu(PduError::WrongKind("sender")).into())),
-        (changed("signatures", json!([])), Some(FormatError::WrongKind("signatures").into())),
-        (changed("hashes", json!({})), Some(FormatError::Missing("hashes.sha256").into())),
-        (changed("content", json!([])), Some(FormatError::WrongKind("content").into())),
+        Row::new("null", FormatError::Pdu(PduError::NotAnObject)),
+        Row::new("[]", FormatError::Pdu(PduError::NotAnObject)),
+        Row::new("{}", FormatError::Pdu(PduError::Missing("type"))),
+        Row::new(changed("event_id", json!("$x")), FormatError::Unexpected("event_id")),
+        Row::new(changed("sender", json!(1)), FormatError::Pdu(PduError::WrongKind("sender"))),
+        Row::new(changed("signatures", json!([])), FormatError::WrongKind("signatures")),
+        Row::new(changed("hashes", json!({})), FormatError::Missing("hashes.sha256")),
+        Row::new(changed("content", json!([])), FormatError::WrongKind("content")),
     ];
+    // With one property of a whole event it is one, and lacks the others.
+    for (property, missing) in
+        [("auth_events", "depth"), ("depth", "auth_events"), ("hashes", "depth"), ("signatures", "depth")]
+    {
+        let mut event = stripped("m.room.topic", "", &json!({}));
+        event[property] = good[property].clone();
+        rows.push(Row::new(event, FormatError::Missing(missing)));
+    }
     let twice = good.to_string().replacen('{', r#"{"depth":5,"#, 1);
-    rows.push((twice.clone(), Some(malformed(&twice))));
+    rows.push(Row::new(&twice, malformed(&twice)));
     let surrogate = good.to_string().replacen("First", r"\udead", 1);
-    rows.push((surrogate.clone(), Some(malformed(&surrogate))));
+    rows.push(Row::new(&surrogate, malformed(&surrogate)));
     let padding = " ".repeat(MAX_ENTRY_BYTES + 1 - good.to_string().len());
     let bytes = MAX_ENTRY_BYTES + 1;
-    let padded = good.to_string().replacen('{', &format!("{{{padding}"), 1);
-    rows.push((padded, Some(FormatError::TooLarge { bytes }.into())));
+    let padded = good.to_string().replacen(r#""content":{"#, &format!(r#""content":{{{padding}"#), 1);
+    rows.push(Row::new(padded, FormatError::TooLarge { bytes }));
+    let mut topic = json_of(&signed(room, &draft(room, "m.room.topic", "", &json!({ "topic": "A topic" }))));
+    topic["content"]["topic"] = json!("Other words");
+    let mut rules = json_of(&state("m.room.join_rules"));
+    rules["content"]["org.example"] = json!("More words");
+    let join_rule = json!({ "join_rule": rules["content"]["join_rule"] });
     rows.extend([
-        (signed(room, &without(named(room, "A message"), "state_key")), Some(Dropped::NotState)),
-        (
+        Row::new(signed(room, &without(named(room, "A message"), "state_key")), Dropped::NotState),
+        Row::new(
             signed(room, &{
                 let mut other = named(room, "Another room");
                 other["room_id"] = json!("!other:a.example");
                 other
             }),
-            Some(Dropped::OtherRoom),
+            Dropped::OtherRoom,
         ),
         // None of these takes the place of the one that holds.
-        (changed("signatures", json!({})), Some(not_signed(A))),
-        (forged(&named(room, "Forged")), Some(not_signed(A))),
-        (changed("signatures", json!({ A: { "ed25519:2": "x" } })), Some(not_signed(A))),
-        (changed("depth", json!(6)), Some(bad_signature())),
-        (changed("signatures", json!({ A: { KEY_ID: "x" } })), Some(bad_signature())),
-        (changed("content", json!({ "name": "Other words" })), Some(Dropped::ContentHash)),
-        (good.to_string(), None),
-        (good.to_string(), Some(Dropped::Repeated)),
-        (signed(room, &named(room, "Second")), Some(Dropped::Repeated)),
-        (forged(&named(room, "Second")), Some(Dropped::Repeated)),
+        Row::new(changed("signatures", json!({})), not_signed(A)),
+        Row::new(forged(&named(room, "Forged")), not_signed(A)),
+        Row::new(changed("signatures", json!({ A: { "ed25519:2": "x" } })), not_signed(A)),
+        Row::new(changed("depth", json!(6)), bad_signature()),
+        Row::new(changed("signatures", json!({ A: { KEY_ID: "x" } })), bad_signature()),
+        Row::again(stripped("m.room.name", "", &json!({ "name": "Stripped" })), Unverified),
+        Row::new(good.to_string(), Shown),
+        Row::again(good.to_string(), Shown),
+        Row::again(signed(room, &named(room, "Second")), Shown),
+        Row::again(forged(&named(room, "Second")), not_signed(A)),
+        // The room has redacted these, and its servers tell so.
+        Row::new(&topic, Redacted(json!({}))),
+        Row::again(&topic, Redacted(json!({}))),
+        Row::new(rules, Redacted(join_rule)),
         // Nobody invites in Alice's name: the rules do not ask for her server's signature, but we do.
-        (forged(&invite), Some(not_signed(A))),
-        (with_signatures(&forged(&invite), json!({})), Some(not_signed(A))),
-        (with_signatures(&forged(&invite), json!({ A: { KEY_ID: "x" } })), Some(bad_signature())),
-        (signed(room, &invite), None),
-        (signed(room, &join), since_v8(not_signed("b.example"))),
-        (signed(room, &odd), since_v8(SignatureError::NoAuthorizingUser.into())),
-        (state("m.room.join_rules"), None),
-        (state("m.room.power_levels"), None),
+        Row::new(forged(&invite), not_signed(A)),
+        Row::new(with_signatures(&forged(&invite), json!({})), not_signed(A)),
+        Row::new(with_signatures(&forged(&invite), json!({ A: { KEY_ID: "x" } })), bad_signature()),
+        Row::new(signed(room, &invite), Shown),
+        Row::new(signed(room, &join), Shown),
+        Row::new(signed(room, &odd), Shown),
+        Row::new(state("m.room.power_levels"), Shown),
+        // What nobody has signed: never a membership, and since v12 no create event.
+        Row::new(stripped("m.room.member", KAY, &json!({ "membership": "join" })), Dropped::UnverifiedMember),
+        Row::new(stripped("m.room.member", ALICE, &json!({ "membership": "join" })), Dropped::UnverifiedMember),
+        Row::new(stripped("m.room.avatar", "", &json!({ "url": "mxc://a/b" })), Unverified),
+        Row::again(stripped("m.room.avatar", "", &json!({ "url": "mxc://a/c" })), Unverified),
+        Row::new(stripped("m.room.avatar", "other", &json!({})), Unverified),
+        Row::new(without(stripped("m.room.avatar", "", &json!({})), "state_key"), Dropped::NotState),
     ]);
+    let create = stripped("m.room.create", "", &json!({ "type": "m.space" }));
+    rows.push(match version {
+        RoomVersion::V12 => Row::new(create, Dropped::UnverifiedCreate),
+        _ => Row::again(create, Unverified),
+    });
     // The create event: of the room by its room ID, and since v12 by its hash.
     let mut create = of_another.clone();
     create["content"]["type"] = json!("m.space");
     create["room_id"] = json!("!other:a.example");
     match version {
         RoomVersion::V12 => rows.extend([
-            (signed(room, &create), Some(FormatError::Unexpected("room_id").into())),
-            (signed(room, &without(create.clone(), "room_id")), Some(Dropped::OtherRoom)),
-            (
+            Row::new(signed(room, &create), FormatError::Unexpected("room_id")),
+            Row::new(signed(room, &without(create.clone(), "room_id")), Dropped::OtherRoom),
+            Row::new(
                 signed(room, &{
                     create["room_id"] = json!(room.id);
                     create
                 }),
-                Some(FormatError::Unexpected("room_id").into()),
+                FormatError::Unexpected("room_id"),
             ),
-            (
+            Row::new(
                 {
                     let mut hash = own_create;
                     hash["hashes"]["sha256"] = json!("x");
-                    hash.to_string()
+                    hash
                 },
-                Some(Dropped::OtherRoom),
+                Dropped::OtherRoom,
             ),
-            (signed(room, &without(named(room, "Nowhere"), "room_id")), Some(FormatError::Missing("room_id").into())),
+            Row::new(signed(room, &without(named(room, "Nowhere"), "room_id")), FormatError::Missing("room_id")),
         ]),
         _ => rows.extend([
-            (signed(room, &create), Some(Dropped::OtherRoom)),
-            (signed(room, &without(create, "room_id")), Some(FormatError::Missing("room_id").into())),
+            Row::new(signed(room, &create), Dropped::OtherRoom),
+            Row::new(signed(room, &without(create, "room_id")), FormatError::Missing("room_id")),
         ]),
     }
-    rows.push((state("m.room.create"), None));
+    rows.push(Row::new(state("m.room.create"), Shown));
     rows
+}
+
+/// What the client is shown of an entry: four keys.
+fn four_keys(text: &str, content: Option<&Value>) -> String {
+    let event = json_of(text);
+    let [sender, key, name] = ["sender", "state_key", "type"].map(|name| &event[name]);
+    let content = content.unwrap_or(&event["content"]);
+    json!({ "content": content, "sender": sender, "state_key": key, "type": name }).to_string()
+}
+
+/// What comes of all entries, by what becomes of each: shown, unverified, dropped.
+type Found = (Vec<String>, Vec<String>, Vec<(usize, Dropped)>);
+
+fn found(arrival: &VerifiedRoomState) -> Found {
+    let unverified = arrival.unverified().iter().map(ToString::to_string).collect();
+    (client(arrival), unverified, dropped(arrival))
+}
+
+fn expected<'r>(fates: impl Iterator<Item = (&'r str, &'r Fate)>) -> Found {
+    let mut expected = Found::default();
+    for (position, (text, fate)) in fates.enumerate() {
+        match fate {
+            Shown => expected.0.push(four_keys(text, None)),
+            Redacted(content) => expected.0.push(four_keys(text, Some(content))),
+            Unverified => expected.1.push(four_keys(text, None)),
+            Fate::Dropped(reason) => expected.2.push((position, reason.clone())),
+        }
+    }
+    expected
 }
 
 /// Every entry by itself, and in its place among the others; the same through the machine.
@@ -186,34 +285,17 @@ fn every_kind_of_entry() {
     for (version, join_rule) in rooms() {
         let mut federation = Federation::new(version, join_rule);
         let rows = entries(&federation.room);
-        for (text, reason) in &rows {
-            let found = verify(&federation.room, std::slice::from_ref(text));
-            // A second one is none when it is alone.
-            if *reason != Some(Dropped::Repeated) {
-                let expected: Vec<_> = reason.iter().map(|reason| (0, reason.clone())).collect();
-                assert_eq!(dropped(&found), expected, "{version}: {text}");
-                assert_eq!(found.shown().len(), usize::from(reason.is_none()));
-            }
+        for Row { text, alone, .. } in &rows {
+            let arrival = verify(&federation.room, std::slice::from_ref(text));
+            assert_eq!(found(&arrival), expected([(text.as_str(), alone)].into_iter()), "{version}: {text}");
         }
-        let texts: Vec<String> = rows.iter().map(|(text, _)| text.clone()).collect();
-        let found = verify(&federation.room, &texts);
-        let expected: Vec<_> = rows
-            .iter()
-            .enumerate()
-            .filter_map(|(position, (_, reason))| reason.clone().map(|reason| (position, reason)))
-            .collect();
-        assert_eq!(dropped(&found), expected, "{version}");
+        let texts: Vec<String> = rows.iter().map(|row| row.text.clone()).collect();
+        let arrival = verify(&federation.room, &texts);
+        let mut expected = expected(rows.iter().map(|row| (row.text.as_str(), &row.among)));
         // The create event stands last, and is shown first.
-        let mut kept: Vec<Value> =
-            rows.iter().filter(|(_, reason)| reason.is_none()).map(|(text, _)| json_of(text)).collect();
-        kept.rotate_right(1);
-        let four_keys = |event: &Value| {
-            let [content, sender, key, name] = ["content", "sender", "state_key", "type"].map(|name| &event[name]);
-            json!({ "content": content, "sender": sender, "state_key": key, "type": name }).to_string()
-        };
-        let kept: Vec<String> = kept.iter().map(four_keys).collect();
-        assert_eq!(client(&found), kept);
-        assert!(found.has_create_event());
+        expected.0.rotate_right(1);
+        assert_eq!(found(&arrival), expected, "{version}");
+        assert!(arrival.has_create_event());
 
         let body = format!(r#"{{"knock_room_state":{}}}"#, list(&texts));
         let machine = machine(&federation.room.id, &BOTH, &details());
@@ -221,11 +303,24 @@ fn every_kind_of_entry() {
             let answer = federation.serve(request, now);
             if request.method() == "PUT" { Some((200, body.clone())) } else { answer }
         });
-        assert_eq!(walk.arrival, Some(found));
+        assert_eq!(walk.arrival, Some(arrival));
+        // The host chooses whether its users see what nobody has signed; each entry says what it
+        // is.
         let pending = walk.outcome.expect("a knock that is taken");
-        let knock_state: Vec<String> = pending.knock_state().iter().map(ToString::to_string).collect();
         let own = shown(version, join_rule)[3].clone();
-        assert_eq!(knock_state, kept.into_iter().chain([own]).collect::<Vec<_>>());
+        let (verified, unverified, _) = expected;
+        for (choice, shows) in [
+            (ShowUnverified::BeforeV12, version < RoomVersion::V12),
+            (ShowUnverified::Always, true),
+            (ShowUnverified::Never, false),
+        ] {
+            let others = unverified.iter().filter(|_| shows).map(|text| (text.clone(), false));
+            let all = verified.iter().map(|text| (text.clone(), true)).chain(others).chain([(own.clone(), true)]);
+            let knock_state = pending.knock_state(choice).into_iter();
+            let knock_state = knock_state.map(|shown| (shown.event.to_string(), shown.is_verified));
+            assert_eq!(knock_state.collect::<Vec<_>>(), all.collect::<Vec<_>>(), "{version} {choice:?}");
+        }
+        assert_eq!(pending.knock_state(ShowUnverified::default()), pending.knock_state(ShowUnverified::BeforeV12));
     }
 }
 
@@ -242,7 +337,19 @@ fn entries_that_cannot_be_read() {
             draft.replacen(r#""content":{}"#, &nested, 1)
         };
         let server = ServerName::parse(A).expect("a server name");
-        let deepest = sign_event(version, &deep(126), server, &key(A)).expect("an event").into_text();
+        let signed_deep = |depth| sign_event(version, &deep(depth), server, &key(A)).expect("an event").into_text();
+        // An event and its content are two levels. Deeper ones are events too, but no client could
+        // read the whole answer.
+        let deepest = signed_deep(118);
+        for depth in 119..=126 {
+            let found = verify(&room, &[signed_deep(depth), good.clone()]);
+            assert_eq!((dropped(&found), found.shown().len()), (vec![(0, Dropped::TooDeep)], 1), "{depth}");
+            let stripped = stripped("org.example.deep", "", &json!({})).to_string();
+            let nested = format!(r#""content":{{"x":{}{}}}"#, "[".repeat(depth), "]".repeat(depth));
+            let stripped = stripped.replacen(r#""content":{}"#, &nested, 1);
+            let found = verify(&room, &[stripped, good.clone()]);
+            assert_eq!((dropped(&found), found.unverified()), (vec![(0, Dropped::TooDeep)], &[][..]), "{depth}");
+        }
         let after = |found: &str, instead: &str| {
             assert!(good.contains(found));
             good.replacen(found, instead, 1)
@@ -298,7 +405,7 @@ fn two_things_wrong_with_an_entry() {
             Dropped::OtherRoom,
             Dropped::Repeated,
             not_signed(A),
-            Dropped::ContentHash,
+            Dropped::TooDeep,
         ];
         for (one, reason) in reasons.iter().enumerate() {
             for other in one..reasons.len() {
@@ -316,11 +423,11 @@ fn two_things_wrong_with_an_entry() {
                 if !is(3) {
                     event["type"] = json!("m.room.topic");
                 }
-                let mut event = json_of(&sign(version, &event, if is(4) { "evil.example" } else { A }).1);
                 if is(5) {
-                    event["content"]["name"] = json!("Third");
+                    event["content"]["x"] = json_of(&format!("{}{}", "[".repeat(119), "]".repeat(119)));
                 }
-                let found = verify(&room, &[first.clone(), event.to_string()]);
+                let event = sign(version, &event, if is(4) { "evil.example" } else { A }).1;
+                let found = verify(&room, &[first.clone(), event]);
                 assert_eq!(dropped(&found), [(1, reason.clone())], "{version} {one} {other}");
                 assert_eq!(found.shown().len(), 1);
             }
@@ -367,11 +474,18 @@ fn the_largest_entry() {
         let one = signed(&room, &named(&room, "x")).len();
         let largest = signed(&room, &named(&room, &"x".repeat(MAX_ENTRY_BYTES - one + 1)));
         assert_eq!(largest.len(), MAX_ENTRY_BYTES);
-        assert_eq!(verify(&room, &[largest]).shown().len(), 1);
+        let noted = largest.replacen('{', &format!(r#"{{"unsigned":{},"#, "[".repeat(200) + &"]".repeat(200)), 1);
+        for largest in [noted, largest] {
+            assert_eq!(verify(&room, &[largest]).shown().len(), 1);
+        }
         let larger = signed(&room, &named(&room, &"x".repeat(MAX_ENTRY_BYTES - one + 2)));
         let bytes = MAX_ENTRY_BYTES + 1;
-        let too_large = FormatError::TooLarge { bytes }.into();
-        assert_eq!(dropped(&verify(&room, &[larger])), [(0, too_large)]);
+        let too_large: Dropped = FormatError::TooLarge { bytes }.into();
+        // Nobody signs `unsigned`: whatever is in there does not count.
+        let noted = |text: &str| text.replacen('{', &format!(r#"{{"unsigned":{{"x":"{}"}},"#, "x".repeat(100_000)), 1);
+        for larger in [noted(&larger), larger] {
+            assert_eq!(dropped(&verify(&room, &[larger])), [(0, too_large.clone())]);
+        }
     }
 }
 
@@ -452,8 +566,7 @@ fn somebody_elses_word() {
             let arrival = walk.arrival.expect("keys were asked for");
             assert_eq!((arrival.shown().len(), dropped(&arrival)), (4, vec![]));
             let pending = walk.outcome.expect("a knock that is taken");
-            let knock_state: Vec<String> = pending.knock_state().iter().map(ToString::to_string).collect();
-            assert_eq!(knock_state, shown(version, join_rule));
+            assert_eq!(knock_state(&pending), shown(version, join_rule));
         }
     }
 }

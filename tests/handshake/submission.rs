@@ -35,6 +35,8 @@ pub(crate) struct Submission {
     pub(crate) event_id: Option<String>,
     pub(crate) key: Ed25519Key,
     pub(crate) validity: KeyValidity,
+    /// How many bytes the body has, if it has to have so many.
+    pub(crate) bytes: Option<usize>,
     /// What becomes of the signed event on its way.
     pub(crate) signed: Vec<fn(&mut Value)>,
     /// What becomes of its text.
@@ -119,6 +121,7 @@ impl Submission {
             event_id: None,
             key: key("k.example"),
             validity: KeyValidity::Until(THEN),
+            bytes: None,
             signed: Vec::new(),
             text: None,
             decision: Decision::Admit,
@@ -136,7 +139,17 @@ impl Submission {
 
     /// The event ID in the path, and the body.
     pub(crate) fn request(&self) -> (String, String) {
+        let Some(bytes) = self.bytes else { return self.request_with(None) };
+        let (_, unpadded) = self.request_with(Some(0));
+        self.request_with(Some(bytes.saturating_sub(unpadded.len())))
+    }
+
+    /// With so much padding, if there is any.
+    fn request_with(&self, padding: Option<usize>) -> (String, String) {
         let mut event = self.event.clone();
+        if let Some(padding) = padding {
+            event["content"]["padding"] = json!("x".repeat(padding));
+        }
         if event.get("auth_events").is_none() {
             event["auth_events"] = self.auth_events.iter().map(|(event, _)| event["event_id"].clone()).collect();
         }
@@ -193,7 +206,7 @@ impl Submission {
         let reads = verified.reads();
         let permitted = verified.authorize(&auth_events, &H::hand_in(before, &reads), &H::hand_in(current, &reads))?;
         let state = H::hand_in(current, &permitted.reads());
-        let accepted = permitted.accept(&state, self.policy, self.decision)?;
+        let accepted = permitted.accept(&state, self.policy, self.decision.clone())?;
         assert_eq!((accepted.pdu().event_id(), accepted.event().text()), (event_id.as_str(), body.as_str()));
         let state = H::hand_in(current, &accepted.reads());
         Ok(accepted.to_response(&state, |event| self.to_federation(event)).expect("a create event"))

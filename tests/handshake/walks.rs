@@ -5,13 +5,18 @@ use matrix_knock::RoomVersion;
 use matrix_knock::auth::{AuthorizeError, Rule};
 use matrix_knock::event::{Membership, event_id};
 use matrix_knock::knocking::room_state::VerifiedRoomState;
-use matrix_knock::knocking::{Failed, Failure, PendingKnock, Retracted};
+use matrix_knock::knocking::{Failure, PendingKnock, Retracted};
 use matrix_knock::machine::{Endpoint, Machine, Request, Want};
 use matrix_knock::resident::{AuthStage, Refusal};
 use serde_json::{Value, json};
 
 use super::federation::{A, ALICE, B, BOB, Federation, KAY, event_in, json_of, rooms};
-use super::knocker::{BOTH, Memory, NOW, Walk, details, knock, left, machine, retracting, run, run_retraction};
+use super::knocker::{
+    BOTH, Memory, NOW, Walk, details, knock, knock_state, left, machine, retracting, run, run_retraction,
+};
+
+/// What the resident servers say if a rule refuses.
+const NOT_ALLOWED: &str = "The room does not allow it";
 
 /// Kay has knocked.
 pub(crate) fn pending(federation: &mut Federation) -> PendingKnock {
@@ -78,8 +83,7 @@ fn a_knock_is_taken() {
             (room.id.as_str(), KAY, version, A)
         );
         assert_eq!((pending.event().event_id(), pending.event().text()), (pending.event_id(), event));
-        let knock_state: Vec<String> = pending.knock_state().iter().map(ToString::to_string).collect();
-        assert_eq!(knock_state, shown(version, join_rule));
+        assert_eq!(knock_state(&pending), shown(version, join_rule));
 
         let arrival = arrival.expect("keys were asked for");
         let arrived: Vec<String> = arrival.shown().iter().map(ToString::to_string).collect();
@@ -303,11 +307,11 @@ fn repeated() {
                 let second = walk.outcome.expect("a knock that is taken");
                 assert_ne!(second.event_id(), first.event_id());
                 assert_eq!(federation.room.at("m.room.member", KAY), second.event_id());
-                assert_eq!(second.knock_state(), first.knock_state());
+                assert_eq!(knock_state(&second), knock_state(&first));
                 assert_eq!(walk.asked, ["a.example make_knock", "a.example send_knock"]);
                 continue;
             }
-            assert_eq!(walk.outcome, Err(Failed { failure: Failure::Forbidden, perhaps: None }), "{answers:?}");
+            assert_eq!(walk.parts(), Err((&Failure::Forbidden, Some(NOT_ALLOWED), None)), "{answers:?}");
             assert_eq!(walk.asked, ["a.example make_knock", "b.example make_knock"]);
             let rule = rule_of(federation.refusal.as_ref());
             assert_eq!(rule, Some((AuthStage::CurrentState, Rule::KnockMembership)));
@@ -336,7 +340,7 @@ fn overtaken() {
                 }
                 federation.serve(request, now)
             });
-            assert_eq!(walk.outcome, Err(Failed { failure: Failure::Forbidden, perhaps: None }));
+            assert_eq!(walk.parts(), Err((&Failure::Forbidden, Some(NOT_ALLOWED), None)));
             assert_eq!(walk.asked, ["a.example make_knock", "a.example send_knock"]);
             assert_eq!(rule_of(federation.refusal.as_ref()), Some((AuthStage::CurrentState, rule)));
         }
@@ -354,8 +358,7 @@ fn overtaken() {
         let topic =
             format!(r#"{{"content":{{"topic":"Doors"}},"sender":"{ALICE}","state_key":"","type":"m.room.topic"}}"#);
         expected.insert(3, topic);
-        let knock_state: Vec<String> = pending.knock_state().iter().map(ToString::to_string).collect();
-        assert_eq!(knock_state, expected);
+        assert_eq!(knock_state(&pending), expected);
     }
 }
 
@@ -369,7 +372,7 @@ fn rooms_without_knocking() {
             }
             let mut federation = Federation::new(version, join_rule);
             let walk = knock(&mut federation);
-            assert_eq!(walk.outcome, Err(Failed { failure: Failure::Forbidden, perhaps: None }));
+            assert_eq!(walk.parts(), Err((&Failure::Forbidden, Some(NOT_ALLOWED), None)));
             let rule = rule_of(federation.refusal.as_ref());
             assert_eq!(rule, Some((AuthStage::CurrentState, Rule::KnockJoinRule)), "{version} {join_rule}");
         }
@@ -379,7 +382,8 @@ fn rooms_without_knocking() {
         let mut federation = Federation::new(version, "knock");
         let walk = knock(&mut federation);
         let failure = Failure::IncompatibleRoomVersion { room_version: version.to_string() };
-        assert_eq!(walk.outcome, Err(Failed { failure, perhaps: None }));
+        let said = "This server does not have the version of the room";
+        assert_eq!(walk.parts(), Err((&failure, Some(said), None)));
         assert_eq!(walk.asked, ["a.example make_knock"]);
         assert_eq!(federation.refusal, Some(Refusal::IncompatibleRoomVersion(version)));
     }

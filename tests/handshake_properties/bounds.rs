@@ -15,7 +15,7 @@ use matrix_knock::template::{BadTemplate, CheckedTemplate, Expected, MAX_TEMPLAT
 use matrix_knock::wire::HttpResponse;
 use matrix_knock::{Ed25519, RoomVersion};
 
-use crate::room::{AllKeys, HOME, KAY, KEY_ID, NOW, RESIDENT, Room};
+use crate::room::{AllKeys, HOME, KAY, KEY_ID, NOW, RESIDENT, Room, key_id};
 use crate::stage::{Machine, pending, start};
 
 const VERSION: RoomVersion = RoomVersion::V10;
@@ -45,7 +45,7 @@ fn arrive(what: &str, body: &str, bytes: u64, count: u64) -> (usize, usize) {
     };
     let template = room.make_knock(&[VERSION.as_str()]).1;
     machine.reply(machine.want().0, HttpResponse::new(200, &template).into(), NOW).unwrap();
-    machine.signature(machine.want().0, KEY_ID, &[1; 64]).unwrap();
+    machine.signature(machine.want().0, key_id(), &[1; 64]).unwrap();
     let arrival = within(what, bytes, count, || {
         machine.reply(machine.want().0, HttpResponse::new(200, body).into(), NOW).unwrap();
         let (ticket, want) = machine.want();

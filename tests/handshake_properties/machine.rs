@@ -8,13 +8,13 @@ use matrix_knock::RoomVersion;
 use matrix_knock::id::{OwnedServerName, UserId};
 use matrix_knock::knocking::{Departure, Details, Failure, MAX_SERVERS, Retracted, Retracting, Start};
 use matrix_knock::machine::Machine as _;
-use proptest::collection::vec;
+use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use proptest::test_runner::TestRunner;
 use serde_json::json;
 
-use crate::hostile::hostile;
+use crate::hostile::{hostile, keys, values};
 use crate::model::{Exchange, Now, Purpose, Response};
 use crate::room::{HOME, KAY, NOW, Room, names};
 use crate::stage::{KINDS, Machine, Stage, Step, knock, pending};
@@ -48,9 +48,17 @@ const NAMES: [&str; 7] = ["a.example", "c.example:8448", "[::1]:80", "192.0.2.1"
 fn refusals() -> impl Strategy<Value = Step> {
     let version = prop_oneof![select(vec!["6", "10", "org.example.v1", "\"\n"]).prop_map(str::to_owned), "\\PC{0,3}"];
     let retry_after = prop_oneof![Just(json!(null)), (0..1_u64 << 53).prop_map(|time| json!(time)), Just(json!(-1))];
-    let errcode = select(vec!["M_INCOMPATIBLE_ROOM_VERSION", "M_FORBIDDEN", "M_LIMIT_EXCEEDED", "M_UNKNOWN"]);
-    let body = (errcode, version, retry_after).prop_map(|(errcode, version, retry_after)| {
-        json!({ "errcode": errcode, "error": "no", "room_version": version, "retry_after_ms": retry_after }).to_string()
+    let errcode = prop_oneof![
+        4 => select(vec!["M_INCOMPATIBLE_ROOM_VERSION", "M_FORBIDDEN", "M_LIMIT_EXCEEDED", "M_UNKNOWN"]),
+        1 => select(vec!["M_NOT_FOUND", "M_UNRECOGNIZED", "M_TOO_LARGE", "M_USER_SUSPENDED", "M_BAD_STATE", "ORG.X", ""]),
+    ];
+    let extra = prop_oneof![2 => Just(json!({})), 1 => btree_map(keys(), values(), 0..3).prop_map(|it| json!(it))];
+    let body = (errcode, version, retry_after, extra).prop_map(|(errcode, version, retry_after, mut body)| {
+        body["errcode"] = json!(errcode);
+        body["error"] = json!("no");
+        body["room_version"] = json!(version);
+        body["retry_after_ms"] = retry_after;
+        body.to_string()
     });
     let body = prop_oneof![3 => body.clone(), 2 => (body, hostile()).prop_map(|(body, hostile)| hostile.body(&body))];
     let status = prop_oneof![
@@ -73,8 +81,8 @@ fn steps() -> impl Strategy<Value = Step> {
         3 => hostile().prop_map(Step::Hostile),
         2 => (any::<Index>(), select(KINDS.to_vec())).prop_map(|(which, kind)| Step::Stale(which, kind)),
         1 => any::<Index>().prop_map(Step::WrongKind),
-        1 => select(vec!["", "ed25519", "ed25519:", "ed25519:a-b", "rsa:1", "ed25519:1 "])
-            .prop_map(|id| Step::BadKeyId(id.to_owned())),
+        // Key IDs of the grammar, and others that servers have.
+        1 => prop_oneof!["ed25519:[a-zA-Z0-9_]{1,9}", "ed25519:[!#-+\\--\\[\\]-~]{1,247}"].prop_map(Step::OddKeyId),
         1 => Just(Step::Resume),
     ]
 }
@@ -239,8 +247,11 @@ fn whatever_is_answered() {
         "Forbidden",
         "RateLimited",
         "NotFound",
+        "NoKnocking",
+        "Refused",
         "NoAnswer",
         "Forbidden, perhaps pending",
+        "Refused, perhaps pending",
         "RateLimited, perhaps pending",
         "NotFound, perhaps pending",
         "NoAnswer, perhaps pending",

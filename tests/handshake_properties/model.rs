@@ -7,6 +7,7 @@ use std::fmt;
 use base64::Engine as _;
 use base64::prelude::{BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE_NO_PAD};
 use matrix_knock::RoomVersion;
+use matrix_knock::error::Errcode;
 use matrix_knock::id::OwnedServerName;
 use matrix_knock::knocking::{Details, Failure};
 use matrix_knock::machine::Request;
@@ -60,6 +61,34 @@ impl Response {
         let header = header.map(|milliseconds| u64::try_from(milliseconds).unwrap_or(u64::MAX));
         header.or_else(|| error(&self.body)?.get("retry_after_ms")?.as_u64())
     }
+
+    /// What the server says to people, and in properties that no other error has.
+    fn said(&self) -> Said {
+        let text = || Some(error(&self.body)?.get("error")?.as_str()?.to_owned());
+        let extra = || {
+            let mut body = strict(&self.body).filter(|body| self.body.len() <= 65_536 && levels(body) <= 16)?;
+            let others = body.as_object_mut()?;
+            others.retain(|key, _| !["errcode", "error", "retry_after_ms", "room_version"].contains(&key.as_str()));
+            Some(body).filter(|extra| extra != &json!({}) && canon(extra).len() <= 4096)
+        };
+        Said { error: text().filter(|text| text.len() <= 4096), extra: extra() }
+    }
+}
+
+/// How deep objects and arrays stand in each other.
+fn levels(value: &Value) -> u32 {
+    match value {
+        Value::Array(values) => 1 + values.iter().map(levels).max().unwrap_or(0),
+        Value::Object(members) => 1 + members.values().map(levels).max().unwrap_or(0),
+        _ => 0,
+    }
+}
+
+/// What a server said whose failure is told.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(crate) struct Said {
+    pub(crate) error: Option<String>,
+    pub(crate) extra: Option<Value>,
 }
 
 /// Something that the machine was given and took.
@@ -106,12 +135,12 @@ pub(crate) enum Now {
     Ask(OnTheWire),
     Sign(Expected),
     Accepted { server: OwnedServerName, event_id: String, text: String, version: RoomVersion },
-    Failed { failure: Failure, perhaps: Option<(OwnedServerName, String)> },
+    Failed { failure: Failure, said: Said, perhaps: Option<(OwnedServerName, String)> },
 }
 
 impl Exchange<'_> {
     pub(crate) fn now(&self, history: &[Given]) -> Now {
-        let failed = |failure| Now::Failed { failure, perhaps: None };
+        let failed = |(failure, said)| Now::Failed { failure, said, perhaps: None };
         let mut failures = Vec::new();
         let mut replies = history.iter();
         let mut server = 0;
@@ -127,20 +156,21 @@ impl Exchange<'_> {
             match reply {
                 (Some(Response { status: 200, body, .. }), now) => match self.read_template(body) {
                     Some((version, proposed)) => break (version, self.rebuilt(&proposed, *now)),
-                    None => failures.push(Failure::NoAnswer),
+                    None => failures.push((Failure::NoAnswer, Said::default())),
                 },
-                (Some(Response { status: 400, body, .. }), _) => match self.other_version(body) {
-                    Some(room_version) => return failed(Failure::IncompatibleRoomVersion { room_version }),
-                    None => failures.push(Failure::NoAnswer),
+                (Some(response), _) => match self.other_version(&response.body) {
+                    Some(room_version) => {
+                        return failed((Failure::IncompatibleRoomVersion { room_version }, response.said()));
+                    }
+                    None => failures.push((Self::refusal(response, false), response.said())),
                 },
-                (Some(response), _) => failures.push(Self::refusal(response)),
-                (None, _) => failures.push(Failure::NoAnswer),
+                (None, _) => failures.push((Failure::NoAnswer, Said::default())),
             }
             server += 1;
         };
         // Hash and signature come on top: what they add too much is noticed with the signature.
-        if canon(&proposed).len() > 65_536 {
-            return failed(Failure::TooLarge);
+        if canon(&proposed).len() > 65_408 {
+            return failed((Failure::TooLarge, Said::default()));
         }
         let event = event_of(version, proposed);
         let (key_id, signature) = match replies.next() {
@@ -151,8 +181,8 @@ impl Exchange<'_> {
         let mut signed = event.hashed.clone();
         signed["signatures"] = json!({ HOME: { key_id: BASE64_STANDARD_NO_PAD.encode(signature) } });
         let text = canon(&signed);
-        if text.len() > 65_536 {
-            return failed(Failure::TooLarge);
+        if text.len() > 65_408 {
+            return failed((Failure::TooLarge, Said::default()));
         }
         let mut perhaps = None;
         let mut ended = None;
@@ -165,7 +195,7 @@ impl Exchange<'_> {
                 }
                 // A timeout on the way says nothing of the server behind it.
                 Some(response @ Response { status: 400..=499, .. }) if response.status != 408 => {
-                    ended = Some(Self::refusal(response));
+                    ended = Some((Self::refusal(response, true), response.said()));
                 }
                 _ => {
                     perhaps = perhaps.or(Some((name, event.event_id.clone())));
@@ -174,29 +204,50 @@ impl Exchange<'_> {
             }
         }
         if server == self.servers.len() {
-            ended = Some(Failure::NoAnswer);
+            ended = Some((Failure::NoAnswer, Said::default()));
         }
         match ended {
-            Some(failure) => Now::Failed { failure, perhaps },
+            Some((failure, said)) => Now::Failed { failure, said, perhaps },
             None => Now::Ask(self.send(server, &event.event_id, text)),
         }
     }
 
-    /// The first 403, else the first 429, else 404, else nothing of use.
-    fn told(failures: Vec<Failure>) -> Failure {
-        let first = |is: fn(&Failure) -> bool| failures.iter().find(|failure| is(failure)).cloned();
-        first(|failure| *failure == Failure::Forbidden)
+    /// The first 403, else the first 429, else 404, else that there is no knocking, else nothing of
+    /// use. What the server says whose failure it is goes with it.
+    fn told(failures: Vec<(Failure, Said)>) -> (Failure, Said) {
+        let first = |is: fn(&Failure) -> bool| failures.iter().find(|(failure, _)| is(failure)).cloned();
+        first(|failure| matches!(failure, Failure::Forbidden | Failure::Refused { status: 403, .. }))
             .or_else(|| first(|failure| matches!(failure, Failure::RateLimited { .. })))
             .or_else(|| first(|failure| *failure == Failure::NotFound))
-            .unwrap_or(Failure::NoAnswer)
+            .or_else(|| first(|failure| *failure == Failure::NoKnocking))
+            .unwrap_or_else(|| {
+                let said = failures.first().map(|(_, said)| said.clone());
+                (Failure::NoAnswer, said.unwrap_or_default())
+            })
     }
 
-    fn refusal(response: &Response) -> Failure {
-        match response.status {
-            403 => Failure::Forbidden,
-            404 => Failure::NotFound,
-            429 => Failure::RateLimited { retry_after_ms: response.retry_after_ms() },
-            _ => Failure::NoAnswer,
+    /// What an error comes to: by its code, and by its status if it has none or one that says
+    /// nothing.
+    fn refusal(response: &Response, is_sent: bool) -> Failure {
+        let status = response.status;
+        let errcode = error(&response.body).and_then(|body| body.get("errcode")?.as_str().map(str::to_owned));
+        let errcode = errcode.filter(|errcode| errcode.len() <= 255);
+        let by_status = match status {
+            403 => "M_FORBIDDEN",
+            404 => "M_NOT_FOUND",
+            405 => "M_UNRECOGNIZED",
+            413 => "M_TOO_LARGE",
+            429 => "M_LIMIT_EXCEEDED",
+            _ => "M_UNKNOWN",
+        };
+        match errcode.as_deref().filter(|errcode| *errcode != "M_UNKNOWN").unwrap_or(by_status) {
+            "M_FORBIDDEN" => Failure::Forbidden,
+            "M_NOT_FOUND" => Failure::NotFound,
+            "M_UNRECOGNIZED" => Failure::NoKnocking,
+            // Before, nothing was sent that could be.
+            "M_TOO_LARGE" if is_sent => Failure::TooLarge,
+            "M_LIMIT_EXCEEDED" => Failure::RateLimited { retry_after_ms: response.retry_after_ms() },
+            _ => Failure::Refused { status, errcode: errcode.map(Errcode::from) },
         }
     }
 

@@ -6,7 +6,7 @@ use matrix_knock::machine::{Endpoint, Machine, Reply, Request, Want};
 use matrix_knock::wire::HttpResponse;
 use matrix_knock::{Ed25519, RoomVersion};
 
-use crate::room::{AllKeys, HOME, KEY_ID, NOW, RESIDENT, Room, key, names};
+use crate::room::{AllKeys, HOME, NOW, RESIDENT, Room, key, key_id, names};
 use crate::stage;
 use crate::stored::offered;
 
@@ -50,7 +50,7 @@ fn points<M: Machine + Clone>(
                     }
                 }
             }
-            Want::Sign(bytes) => machine.signature(ticket, KEY_ID, &key(HOME).sign(bytes.as_bytes())).unwrap(),
+            Want::Sign(bytes) => machine.signature(ticket, key_id(), &key(HOME).sign(bytes.as_bytes())).unwrap(),
             Want::Keys(_) => drop(machine.keys(ticket, &AllKeys, &Ed25519, NOW).unwrap()),
             Want::Ended => panic!("no outcome"),
         }
@@ -63,12 +63,15 @@ fn points<M: Machine + Clone>(
 type Answers = fn(bool, usize) -> Option<(u16, &'static str)>;
 
 const LIMITED: Option<(u16, &str)> = Some((429, r#"{"retry_after_ms":7}"#));
-const ANSWERS: [Answers; 6] = [
+const SUSPENDED: Option<(u16, &str)> =
+    Some((403, r#"{"errcode":"M_USER_SUSPENDED","error":"No","org.example.contact":{"a":["@help:c.example"]}}"#));
+const ANSWERS: [Answers; 7] = [
     |_, _| None,
     // The template comes from the second, the last one takes the event.
     |is_sent, position| if position == usize::from(is_sent) { Some((0, "")) } else { None },
     |_, position| if position == 0 { LIMITED } else { Some((0, "")) },
     |_, _| Some((403, "")),
+    |_, _| SUSPENDED,
     |is_sent, _| if is_sent { Some((500, "")) } else { None },
     |is_sent, position| match (is_sent, position) {
         (true, 0) => Some((0, "")),

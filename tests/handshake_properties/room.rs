@@ -4,13 +4,14 @@ use std::sync::LazyLock;
 
 use matrix_knock::auth::AuthStatus;
 use matrix_knock::event::KeyValidity::Forever;
-use matrix_knock::event::{Ed25519Key, Keys, Pdu, VerifyKey, room_id_of_create, sign_event};
-use matrix_knock::id::{EventId, OwnedServerName, RoomId, ServerName};
+use matrix_knock::event::{Ed25519Key, Keys, Pdu, VerifyKey, redact, room_id_of_create, sign_event};
+use matrix_knock::id::{EventId, KeyId, OwnedServerName, RoomId, ServerName};
 use matrix_knock::resident::submission::{AuthEventRef, SendKnock, SendLeave, SendRequest};
 use matrix_knock::resident::{
     Decision, MakeKnock, MakeLeave, MakeRequest, PolicyVerdict, Refusal, RequestKind, Residence, ResidentRoom,
 };
 use matrix_knock::state::StateMap;
+use matrix_knock::stripped_state::StrippedEvent;
 use matrix_knock::template::PrevEvent;
 use matrix_knock::{Ed25519, RoomVersion};
 use serde_json::{Value, json};
@@ -19,6 +20,11 @@ use serde_json::{Value, json};
 pub(crate) const HOME: &str = "b.example";
 pub(crate) const KAY: &str = "@kay:b.example";
 pub(crate) const KEY_ID: &str = "ed25519:1";
+
+pub(crate) fn key_id() -> KeyId<'static> {
+    KeyId::parse(KEY_ID).unwrap()
+}
+
 /// Where the creator of the room lives.
 pub(crate) const RESIDENT: &str = "a.example";
 /// Milliseconds since the Unix epoch.
@@ -27,7 +33,7 @@ pub(crate) const NOW: u64 = 1_700_000_000_000;
 pub(crate) fn key(server: &str) -> Ed25519Key {
     let mut seed = [7; 32];
     seed.iter_mut().zip(server.bytes()).for_each(|(seed, byte)| *seed = byte);
-    Ed25519Key::from_seed(KEY_ID, &seed)
+    Ed25519Key::from_seed(KEY_ID, &seed).unwrap()
 }
 
 /// Every server has one key, and everybody knows it.
@@ -99,6 +105,14 @@ impl Room {
 
     pub(crate) fn room_id(&self) -> RoomId<'_> {
         RoomId::parse(&self.id).unwrap()
+    }
+
+    /// What its servers say to people outside of it: each event as it was made, and as a redaction
+    /// leaves it.
+    pub(crate) fn said(&self) -> Vec<StrippedEvent> {
+        let stripped = |text: &str| StrippedEvent::of(&Pdu::parse(text).unwrap());
+        let both = |text: &str| [stripped(text), stripped(&redact(self.version, text).unwrap())];
+        self.events.iter().flat_map(|(_, text)| both(text)).flatten().collect()
     }
 
     /// All its events as its state: of two with the same type and state key the last counts.

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use matrix_knock::event::{KeysFn, Pdu, Sign as _};
-use matrix_knock::id::{OwnedServerName, UserId};
-use matrix_knock::knocking::room_state::VerifiedRoomState;
+use matrix_knock::id::{KeyId, OwnedServerName, UserId};
+use matrix_knock::knocking::room_state::{ShowUnverified, ShownEvent, VerifiedRoomState};
 use matrix_knock::knocking::{
     Details, Failed, Intent, Knocking, OwnMembership, PendingKnock, Retracted, Retracting, Start,
 };
@@ -16,8 +16,8 @@ use proptest::sample::Index;
 use serde_json::json;
 
 use crate::hostile::Hostile;
-use crate::model::{Exchange, Given, Now, OnTheWire, Response};
-use crate::room::{AllKeys, HOME, KAY, KEY_ID, NOW, RESIDENT, Room, key, names};
+use crate::model::{Exchange, Given, Now, OnTheWire, Response, Said};
+use crate::room::{AllKeys, HOME, KAY, KEY_ID, NOW, RESIDENT, Room, key, key_id, names};
 use crate::stored::resumed;
 use crate::typed::Typed;
 
@@ -42,7 +42,12 @@ impl Machine {
         }
     }
 
-    pub(crate) fn signature(&mut self, ticket: Ticket, key_id: &str, signature: &[u8; 64]) -> Result<(), NotTaken> {
+    pub(crate) fn signature(
+        &mut self,
+        ticket: Ticket,
+        key_id: KeyId<'_>,
+        signature: &[u8; 64],
+    ) -> Result<(), NotTaken> {
         match self {
             Self::Knock(machine) => machine.signature(ticket, key_id, signature),
             Self::Leave(machine) => machine.signature(ticket, key_id, signature),
@@ -90,7 +95,8 @@ pub(crate) enum Step {
     Stale(Index, Kind),
     /// An answer of a kind that is not asked for.
     WrongKind(Index),
-    BadKeyId(String),
+    /// The host signs with a key of another name.
+    OddKeyId(String),
     /// The host stops, and goes on from what it stored.
     Resume,
 }
@@ -175,7 +181,7 @@ impl Stage {
         let act = |machine: &mut Machine| match kind {
             Kind::Reply => machine.reply(ticket, HttpResponse::new(200, "{}").into(), NOW),
             Kind::NoReply => machine.reply(ticket, Reply::None, NOW),
-            Kind::Signature => machine.signature(ticket, KEY_ID, &[0; 64]),
+            Kind::Signature => machine.signature(ticket, key_id(), &[0; 64]),
             Kind::Keys => machine.keys(ticket, true).map(drop),
         };
         self.refuses(act, NotTaken::NotAsked);
@@ -201,9 +207,10 @@ impl Stage {
                 let unwanted: Vec<_> = KINDS.into_iter().filter(|kind| !wanted(*kind)).collect();
                 self.offer(ticket, *which.get(&unwanted));
             }
-            (Step::BadKeyId(key_id), want) => {
-                let error = if matches!(want, Want::Sign(_)) { NotTaken::KeyId } else { NotTaken::NotAsked };
-                self.refuses(|machine| machine.signature(ticket, key_id, &[1; 64]), error);
+            (Step::OddKeyId(key_id), Want::Sign(_)) => self.sign(ticket, (key_id.clone(), [1; 64])),
+            (Step::OddKeyId(key_id), _) => {
+                let key_id = KeyId::parse(key_id).unwrap();
+                self.refuses(|machine| machine.signature(ticket, key_id, &[1; 64]), NotTaken::NotAsked);
             }
             (Step::Silent, Want::Request(_)) => self.give(ticket, None, now),
             (Step::Refusal(response), Want::Request(_)) => self.give(ticket, Some(response.clone()), now),
@@ -237,8 +244,9 @@ impl Stage {
     }
 
     fn sign(&mut self, ticket: Ticket, (key_id, signature): (String, [u8; 64])) {
-        assert_eq!(self.machine.signature(ticket, &key_id, &signature), Ok(()));
-        self.refuses(|machine| machine.signature(ticket, &key_id, &signature), NotTaken::NotAsked);
+        let parsed = KeyId::parse(&key_id).unwrap();
+        assert_eq!(self.machine.signature(ticket, parsed, &signature), Ok(()));
+        self.refuses(|machine| machine.signature(ticket, parsed, &signature), NotTaken::NotAsked);
         self.history.push(Given::Signature(key_id, signature));
         self.tickets.push(ticket);
     }
@@ -247,17 +255,23 @@ impl Stage {
     fn keys(&mut self, ticket: Ticket, known: bool) {
         let arrival = self.machine.keys(ticket, known).unwrap();
         self.refuses(|machine| machine.keys(ticket, known).map(drop), NotTaken::NotAsked);
-        let events: Vec<_> = self.room.events.iter().map(|(_, text)| Pdu::parse(text).unwrap()).collect();
-        let said: Vec<_> = events.iter().filter_map(StrippedEvent::of).collect();
+        let said = self.room.said();
         let mut places = BTreeSet::new();
         for shown in arrival.shown() {
             assert!(known && said.contains(shown), "{shown}");
             assert!(places.insert((shown.event_type(), shown.state_key())), "{shown}");
         }
+        for unverified in arrival.unverified() {
+            let is_create = unverified.event_type() == "m.room.create" && unverified.state_key().is_empty();
+            assert!(!(is_create && self.room.version.goes_by() >= RoomVersion::V12), "{unverified}");
+            assert_ne!(unverified.event_type(), "m.room.member");
+            assert!(places.insert((unverified.event_type(), unverified.state_key())), "{unverified}");
+        }
         if known && self.is_honest {
             let shown: Vec<_> = arrival.shown().iter().map(StrippedEvent::event_type).collect();
             assert_eq!(shown, ["m.room.create", "m.room.join_rules", "m.room.name"]);
             assert_eq!((arrival.dropped().count(), arrival.has_create_event()), (0, true));
+            assert_eq!(arrival.unverified(), []);
         }
         self.arrival = Some(arrival);
     }
@@ -291,11 +305,28 @@ impl Stage {
         now
     }
 
-    fn check_pending(&self, knock: &PendingKnock, shown: &[StrippedEvent]) {
+    fn check_pending(&self, knock: &PendingKnock, arrival: Option<&VerifiedRoomState>) {
         assert_eq!((knock.room_id().as_str(), knock.user_id().as_str()), (self.room.id.as_str(), KAY));
         let own = StrippedEvent::of(&Pdu::parse(knock.event().text()).unwrap()).unwrap();
-        let others = shown.iter().filter(|event| (&*event.event_type(), &*event.state_key()) != ("m.room.member", KAY));
-        assert_eq!(knock.knock_state(), others.cloned().chain([own]).collect::<Vec<_>>());
+        let (verified, unverified) = arrival.map_or_else(Default::default, |it| (it.shown(), it.unverified()));
+        let place = |event: &StrippedEvent| (event.event_type().into_owned(), event.state_key().into_owned());
+        let is_at = |event: &StrippedEvent, event_type: &str, state_key: &str| {
+            place(event) == (event_type.to_owned(), state_key.to_owned())
+        };
+        let others: Vec<_> = verified.iter().filter(|event| !is_at(event, "m.room.member", KAY)).cloned().collect();
+        for (choice, shows) in [
+            (ShowUnverified::BeforeV12, self.room.version.goes_by() < RoomVersion::V12),
+            (ShowUnverified::Always, true),
+            (ShowUnverified::Never, false),
+        ] {
+            let unverified = if shows { unverified } else { &[] };
+            let shown = |is_verified| move |event: &StrippedEvent| ShownEvent { event: event.clone(), is_verified };
+            let all = others.iter().map(shown(true)).chain(unverified.iter().map(shown(false)));
+            let (create, rest): (Vec<_>, Vec<_>) = all.partition(|shown| is_at(&shown.event, "m.room.create", ""));
+            let own = ShownEvent { event: own.clone(), is_verified: true };
+            let expected: Vec<_> = create.into_iter().chain(rest).chain([own]).collect();
+            assert_eq!(knock.knock_state(choice), expected, "{choice:?}");
+        }
         assert_eq!(resumed(knock), *knock);
     }
 
@@ -307,16 +338,19 @@ impl Stage {
                 let told = (knock.server(), knock.event_id(), knock.event().text(), knock.version());
                 assert_eq!(told, (server.as_borrowed(), event_id.as_str(), text.as_str(), *version));
                 assert_eq!(knock.event().event_id(), event_id);
-                self.check_pending(&knock, self.arrival.as_ref().unwrap().shown());
+                self.check_pending(&knock, Some(self.arrival.as_ref().unwrap()));
                 "pending".to_owned()
             }
-            (Machine::Knock(machine), Now::Failed { failure, perhaps }) => {
+            (Machine::Knock(machine), Now::Failed { failure, said, perhaps }) => {
                 let failed: Failed = machine.outcome().unwrap().unwrap_err();
                 assert_eq!(failed.failure, *failure);
+                let extra = failed.extra().map(|extra| serde_json::from_str(extra).unwrap());
+                assert_eq!(Said { error: failed.error().map(str::to_owned), extra }, *said);
+                assert_eq!(resumed(&failed), failed);
                 let told =
                     failed.perhaps.as_ref().map(|knock| (knock.server().into_owned(), knock.event_id().to_owned()));
                 assert_eq!(told, *perhaps);
-                failed.perhaps.iter().for_each(|knock| self.check_pending(knock, &[]));
+                failed.perhaps.iter().for_each(|knock| self.check_pending(knock, None));
                 let name = format!("{failure:?}");
                 let name = name.split([' ', '(']).next().unwrap();
                 format!("{name}{}", if perhaps.is_some() { ", perhaps pending" } else { "" })

@@ -1,7 +1,7 @@
 //! Hostile `knock_room_state`: each entry that is not as its server made it is dropped by the name of what is wrong with
 //! it, and whatever is shown was said by the room's servers.
 
-use matrix_knock::event::{FormatError, Pdu, PduError, SignatureError, sign_event};
+use matrix_knock::event::{FormatError, Pdu, PduError, SignatureError, redact, sign_event};
 use matrix_knock::id::{IdError, ServerName};
 use matrix_knock::json::{CanonicalDialect, JsonErrorKind, canonical};
 use matrix_knock::knocking::room_state::{Dropped, MAX_ENTRIES, ReceivedRoomState, VerifiedRoomState};
@@ -19,6 +19,12 @@ fn verify(room: &Room, entries: &[String]) -> VerifiedRoomState {
     let state = resumed(&ReceivedRoomState::of_answer(&format!(r#"{{"knock_room_state":[{}]}}"#, entries.join(","))));
     assert_eq!(state, ReceivedRoomState::of_list(&format!("[{}]", entries.join(","))));
     state.verify(room.version, room.room_id(), &AllKeys, &Ed25519, NOW)
+}
+
+/// An entry of four keys.
+fn stripped(event_type: &str, state_key: &str) -> String {
+    let sender = "@alice:a.example";
+    format!(r#"{{"content":{{"x":1}},"sender":"{sender}","state_key":"{state_key}","type":"{event_type}"}}"#)
 }
 
 /// An event of the room, changed and signed anew by this server.
@@ -64,10 +70,13 @@ fn each_is_dropped_by_its_name() {
         };
         let cases = [
             (
-                json!({ "type": "m.room.name", "state_key": "", "sender": "@alice:a.example", "content": {} })
-                    .to_string(),
-                format(FormatError::Missing("depth")),
+                json!({
+                    "type": "m.room.name", "state_key": "", "sender": "@alice:a.example", "content": {}, "depth": 3,
+                })
+                .to_string(),
+                format(FormatError::Missing("auth_events")),
             ),
+            (stripped("m.room.member", "@alice:a.example"), Dropped::UnverifiedMember),
             ("[]".to_owned(), format(FormatError::Pdu(PduError::NotAnObject))),
             ("null".to_owned(), format(FormatError::Pdu(PduError::NotAnObject))),
             (with("/content", json!(1)), format(FormatError::WrongKind("content"))),
@@ -89,17 +98,33 @@ fn each_is_dropped_by_its_name() {
             (with("/sender", json!("@alice:c.example")), not_signed("c.example")),
             (with("/state_key", json!("x")), bad_signature()),
             (with("/depth", json!(1)), bad_signature()),
-            // Redacted it would be signed; and show nothing, or somebody else's words.
-            (with("/content/name", json!("Free money")), Dropped::ContentHash),
-            (with("/x", json!(1)), Dropped::ContentHash),
-            (with("/content", json!({})), Dropped::ContentHash),
             // What a redaction leaves is signed.
             (lied, bad_signature()),
         ];
         for (entry, expected) in &cases {
             let arrival = verify(&room, std::slice::from_ref(entry));
             assert_eq!(arrival.dropped().collect::<Vec<_>>(), [(0, expected)], "{entry} in version {version}");
+            assert_eq!((arrival.shown(), arrival.unverified()), (&[][..], &[][..]));
+        }
+        // Redacted it is signed: none of somebody else's words are left.
+        for entry in [with("/content/name", json!("Free money")), with("/x", json!(1)), with("/content", json!({}))] {
+            let arrival = verify(&room, &[entry]);
+            let shown: Vec<&str> = arrival.shown().iter().map(StrippedEvent::text).collect();
+            let redacted = r#"{"content":{},"sender":"@alice:a.example","state_key":"","type":"m.room.name"}"#;
+            assert_eq!((shown, arrival.dropped().count()), (vec![redacted], 0));
+        }
+        // What nobody has signed is known as that.
+        for event_type in ["m.room.name", "m.room.create"] {
+            let arrival = verify(&room, &[stripped(event_type, "")]);
             assert_eq!(arrival.shown(), []);
+            let unverified: Vec<String> = arrival.unverified().iter().map(ToString::to_string).collect();
+            let dropped: Vec<_> = arrival.dropped().collect();
+            match event_type {
+                "m.room.create" if version == RoomVersion::V12 => {
+                    assert_eq!((unverified, dropped), (Vec::new(), vec![(0, &Dropped::UnverifiedCreate)]));
+                }
+                _ => assert_eq!((unverified, dropped), (vec![stripped(event_type, "")], Vec::new())),
+            }
         }
 
         // Among good ones, it is dropped alone; and the second of a kind is.
@@ -107,16 +132,19 @@ fn each_is_dropped_by_its_name() {
         let bad = entries.len();
         entries.extend(room.events.iter().rev().map(|(_, text)| text.clone()));
         entries.push(signed(&room, RESIDENT, |event| event["content"]["name"] = json!("Second")));
+        entries.extend([stripped("m.room.name", ""), stripped("m.room.topic", ""), with("/x", json!(1))]);
         entries.resize(MAX_ENTRIES + 3, "{}".to_owned());
         let arrival = verify(&room, &entries);
         let shown: Vec<_> = arrival.shown().iter().map(StrippedEvent::event_type).collect();
         assert_eq!(shown, ["m.room.create", "m.room.name", "m.room.join_rules", "m.room.member"]);
         assert!(arrival.shown()[1].content().contains("Knock!"));
+        let unverified: Vec<String> = arrival.unverified().iter().map(ToString::to_string).collect();
+        assert_eq!(unverified, [stripped("m.room.topic", "")]);
         let dropped: Vec<_> = arrival.dropped().map(|(position, reason)| (position, reason.clone())).collect();
         let empty = || format(FormatError::Pdu(PduError::Missing("type")));
         let mut expected: Vec<_> = cases.into_iter().map(|(_, reason)| reason).enumerate().collect();
-        expected.push((bad + 4, Dropped::Repeated));
-        expected.extend((bad + 5..MAX_ENTRIES).map(|position| (position, empty())));
+        expected.extend([bad + 4, bad + 5, bad + 7].map(|position| (position, Dropped::Repeated)));
+        expected.extend((bad + 8..MAX_ENTRIES).map(|position| (position, empty())));
         expected.extend((MAX_ENTRIES..MAX_ENTRIES + 3).map(|position| (position, Dropped::Beyond)));
         assert_eq!(dropped, expected);
     }
@@ -168,17 +196,19 @@ proptest! {
         cases: ProptestConfig::default().cases.max(1000), failure_persistence: None, ..ProptestConfig::default()
     })]
 
-    /// One thing changed in an event: it is dropped, or is shown as it was.
+    /// One thing changed in an event: it is dropped, or is shown as it was, or as a redaction
+    /// leaves it.
     #[test]
     fn one_change(version in select(RoomVersion::ALL[6..].to_vec()), which in any::<Index>(), change in changes()) {
         let room = Room::new(version);
         let (_, honest) = which.get(&room.events);
-        let whole = Pdu::parse(honest).unwrap();
+        let redacted = redact(version, honest).unwrap();
+        let said = [honest.as_str(), &redacted].map(|text| StrippedEvent::of(&Pdu::parse(text).unwrap()).unwrap());
         let entry = changed(&honest.parse().unwrap(), &change).to_string();
         let arrival = verify(&room, &[entry]);
         prop_assert_eq!(arrival.shown().len() + arrival.dropped().count(), 1);
         for shown in arrival.shown() {
-            prop_assert_eq!(Some(shown.clone()), StrippedEvent::of(&whole));
+            prop_assert!(said.contains(shown), "{}", shown);
         }
     }
 
@@ -191,9 +221,9 @@ proptest! {
         let state = ReceivedRoomState::of_answer(&body);
         prop_assert!(state.wanted_keys(version).values().all(|ids| ids.len() <= 800));
         let arrival = state.verify(version, room.room_id(), &AllKeys, &Ed25519, NOW);
-        prop_assert_eq!(arrival.shown().len() + arrival.dropped().count(), state.len());
-        let said = room.events.iter().filter_map(|(_, text)| StrippedEvent::of(&Pdu::parse(text).unwrap()));
-        let said: Vec<_> = said.collect();
+        let (shown, unverified, dropped) = (arrival.shown(), arrival.unverified(), arrival.dropped());
+        prop_assert_eq!(shown.len() + unverified.len() + dropped.count(), state.len());
+        let said = room.said();
         for (position, shown) in arrival.shown().iter().enumerate() {
             prop_assert!(said.contains(shown), "{}", shown);
             prop_assert!(!arrival.shown()[..position].contains(shown), "{}", shown);

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Debug;
 
 use matrix_knock::event::Sign as _;
+use matrix_knock::knocking::room_state::ShowUnverified;
 use matrix_knock::knocking::{Details, Knocking, Retracted, Retracting};
 use matrix_knock::machine::{Endpoint, Machine as _, Reply, Want};
 use matrix_knock::wire::HttpResponse;
@@ -11,7 +12,7 @@ use matrix_knock::{Ed25519, RoomVersion};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::room::{AllKeys, HOME, KEY_ID, NOW, RESIDENT, Room, key, names};
+use crate::room::{AllKeys, HOME, NOW, RESIDENT, Room, key, key_id, names};
 use crate::stage::{Machine, start};
 
 /// What comes back of what was stored.
@@ -70,7 +71,7 @@ fn every_state() {
         seen.insert(name(&machine));
         let pending = resumed(&machine.outcome().unwrap().unwrap());
         assert_eq!((pending.server().as_str(), pending.version()), ("d.example", version));
-        assert_eq!(pending.knock_state().len(), 4);
+        assert_eq!(pending.knock_state(ShowUnverified::Never).len(), 4);
 
         // To an end without one, and with one that there may be.
         let mut failed = knock.clone();
@@ -91,7 +92,7 @@ fn every_state() {
         seen.extend([name(&failed), name(&perhaps)]);
         assert_eq!(failed.outcome().unwrap().unwrap_err().perhaps, None);
         let stands = resumed(&perhaps.outcome().unwrap().unwrap_err().perhaps.unwrap());
-        assert_eq!((stands.server().as_str(), stands.knock_state().len()), ("c.example", 1));
+        assert_eq!((stands.server().as_str(), stands.knock_state(ShowUnverified::Always).len()), ("c.example", 1));
         let states =
             "asks for a template, asks for a signature, sends, asks for keys, pending, perhaps pending, failed";
         assert_eq!(seen, states.split(", ").collect());
@@ -111,7 +112,7 @@ fn every_state() {
                 }
                 Want::Sign(message) => {
                     let signature = key(HOME).sign(message.as_bytes());
-                    leave.signature(ticket, KEY_ID, &signature).unwrap();
+                    leave.signature(ticket, key_id(), &signature).unwrap();
                 }
                 other => panic!("no outcome: {other:?}"),
             }
@@ -144,7 +145,7 @@ impl Step {
                 machine.reply(ticket, HttpResponse::new(status, &body).into(), NOW).unwrap();
             }
             (Self::Give, Want::Sign(message)) => {
-                machine.signature(ticket, KEY_ID, &key(HOME).sign(message.as_bytes())).unwrap();
+                machine.signature(ticket, key_id(), &key(HOME).sign(message.as_bytes())).unwrap();
             }
             (Self::Give, Want::Keys(_)) => drop(machine.keys(ticket, &AllKeys, &Ed25519, NOW).unwrap()),
             (Self::Give, other) => panic!("nothing is wanted: {other:?}"),

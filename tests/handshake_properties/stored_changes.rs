@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use crate::hostile::{changed, changes, places, take};
 use crate::model::canon;
 use crate::points::{knocks, leaves, pending_knocks};
-use crate::room::{AllKeys, HOME, KEY_ID, NOW, key};
+use crate::room::{AllKeys, HOME, NOW, key, key_id};
 use crate::stored::{resumed, versions};
 
 /// At every point it is what it was.
@@ -25,7 +25,7 @@ use crate::stored::{resumed, versions};
 fn every_point_comes_back() {
     for version in versions() {
         let knocks = knocks(version);
-        assert_eq!(knocks.len(), 31);
+        assert_eq!(knocks.len(), 35);
         for machine in &knocks {
             let back = resumed(machine);
             assert_eq!(
@@ -35,13 +35,13 @@ fn every_point_comes_back() {
             machine.knock().iter().for_each(|knock| drop(resumed(knock)));
         }
         let leaves = leaves(version);
-        assert_eq!(leaves.len(), 29);
+        assert_eq!(leaves.len(), 33);
         for machine in &leaves {
             let back = resumed(machine);
             assert_eq!((back.want(), back.outcome()), (machine.want(), machine.outcome()));
         }
         let (pending, failed) = pending_knocks(version);
-        assert_eq!((pending.len(), failed.len()), (2, 4));
+        assert_eq!((pending.len(), failed.len()), (2, 5));
         pending.iter().for_each(|knock| drop(resumed(knock)));
         failed.iter().for_each(|failed| drop(resumed(failed)));
     }
@@ -53,8 +53,9 @@ fn read<T: Serialize + DeserializeOwned + PartialEq + Debug>(changed: &Value) ->
     Ok(resumed(&read))
 }
 
-/// The names of the members whose absence is `null`: what the user says, and how long to wait.
-const OPTIONAL: [&str; 4] = ["reason", "displayname", "avatar_url", "retry_after_ms"];
+/// The names of the members whose absence is `null`: what the user says, how long to wait, the code
+/// of a refusal.
+const OPTIONAL: [&str; 5] = ["reason", "displayname", "avatar_url", "retry_after_ms", "errcode"];
 
 /// Each member taken out, and each value replaced by one of each other kind.
 fn one_by_one<T: Serialize + DeserializeOwned + PartialEq + Debug>(stored: &T) {
@@ -82,9 +83,11 @@ fn one_by_one<T: Serialize + DeserializeOwned + PartialEq + Debug>(stored: &T) {
         for other in
             [json!(null), json!(true), json!(-1), json!(1.5), json!(u64::MAX), json!("\u{0}"), json!([0]), json!({})]
         {
-            // What the user says is any text, or none; what a stranger says of the room is any text, read later.
-            let is_text = OPTIONAL.contains(&name) && (other.is_string() || other.is_null());
-            let is_text = is_text || name == "Text" && other.is_string();
+            // What the user says is any text, or none, and so is what another server says to
+            // people; what a stranger says of the room is any text, read later.
+            let is_said = OPTIONAL.contains(&name) || name == "error";
+            let is_text = is_said && (other.is_string() || other.is_null());
+            let is_text = is_text || name == "Text" && other.is_string() || name == "extra" && other.is_null();
             let is_count = ["retry_after_ms", "beyond"].contains(&name) && other.is_u64();
             let says_nothing = ["details", "rate_limited"].contains(&name) && other == json!({});
             if is_text || is_count || says_nothing || other == *found {
@@ -268,7 +271,7 @@ fn parts_that_do_not_go_together() {
             refused("/exchange/silent", json!(0), SILENT);
         }
         match stored["arrival"].is_null() {
-            true => refused("/arrival", json!({ "verified": [] }), ROOM_STATE),
+            true => refused("/arrival", json!({ "verified": { "verified": [], "unverified": [] } }), ROOM_STATE),
             false => refused("/arrival", json!(null), ROOM_STATE),
         }
         refused("/exchange/ticket", json!(1_u64 << 32), "invalid value: integer `4294967296`, expected u32");
@@ -297,7 +300,7 @@ fn driven<M: Machine + Debug>(mut machine: M, is_fine: impl Fn(&M)) {
         }
         match machine.want() {
             (ticket, Want::Request(_)) => machine.reply(ticket, Reply::None, NOW).unwrap(),
-            (ticket, Want::Sign(_)) => machine.signature(ticket, KEY_ID, &[1; 64]).unwrap(),
+            (ticket, Want::Sign(_)) => machine.signature(ticket, key_id(), &[1; 64]).unwrap(),
             (ticket, Want::Keys(_)) => drop(machine.keys(ticket, &AllKeys, &Ed25519, NOW).unwrap()),
             (_, Want::Ended) => panic!("no outcome: {machine:?}"),
         }

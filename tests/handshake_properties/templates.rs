@@ -241,6 +241,7 @@ fn errors_by_their_body() {
     let room = Room::new(RoomVersion::V10);
     let other = || IncompatibleRoomVersion { room_version: "x".to_owned() };
     let limited = |retry_after_ms| RateLimited { retry_after_ms };
+    let refused_with_403 = |errcode: &str| Failure::Refused { status: 403, errcode: Some(errcode.into()) };
     let incompatible = r#"{"errcode":"M_INCOMPATIBLE_ROOM_VERSION","error":"no","room_version":"x"}"#;
     for (status, body, expected) in [
         (400, incompatible.to_owned(), other()),
@@ -254,15 +255,19 @@ fn errors_by_their_body() {
         (400, format!("{incompatible} {incompatible}"), NoAnswer),
         (400, format!("[{incompatible}]"), NoAnswer),
         (400, String::new(), NoAnswer),
-        (401, incompatible.to_owned(), NoAnswer),
-        (403, incompatible.to_owned(), Failure::Forbidden),
+        // The code says more than the status.
+        (401, incompatible.to_owned(), other()),
+        (403, incompatible.to_owned(), other()),
+        (403, incompatible.replace("M_INC", "M_UNC"), refused_with_403("M_UNCOMPATIBLE_ROOM_VERSION")),
+        (403, format!("[{incompatible}]"), Failure::Forbidden),
         (404, "<html>".to_owned(), Failure::NotFound),
         (429, r#"{"errcode":"M_LIMIT_EXCEEDED","retry_after_ms":7}"#.to_owned(), limited(Some(7))),
         (429, r#"{"errcode":"M_LIMIT_EXCEEDED","retry_after_ms":7}>"#.to_owned(), limited(None)),
         (429, r#"{"retry_after_ms":-7}"#.to_owned(), limited(None)),
         (429, r#"{"retry_after_ms":7.0}"#.to_owned(), limited(None)),
         (429, r#"{"retry_after_ms":"7"}"#.to_owned(), limited(None)),
-        (500, incompatible.to_owned(), NoAnswer),
+        (500, incompatible.to_owned(), other()),
+        (500, incompatible.replace("M_INC", "M_UNC"), NoAnswer),
         (301, String::new(), NoAnswer),
     ] {
         let Machine::Knock(mut machine) = start(&room, &["c.example"], &OFFERED, &Details::default()) else {

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::model::{Response, error, strict};
-use crate::room::{KEY_ID, NOW, RESIDENT, Room};
+use crate::room::{NOW, RESIDENT, Room, key_id};
 use crate::stage::{Machine, start};
 
 /// The parts of a response.
@@ -25,6 +25,7 @@ pub(crate) enum Typed {
         error: Option<String>,
         room_version: Option<String>,
         retry_after_ms: Option<u64>,
+        body: String,
     },
 }
 
@@ -62,14 +63,15 @@ impl Typed {
                 Some(Self::Accepted(entries.into_iter().map(|entry| entry.get().to_owned()).collect()))
             }
             (status, _) => {
-                let body = error(body).unwrap_or_default();
-                let text = |name: &str| body.get(name).and_then(|value| value.as_str()).map(str::to_owned);
+                let members = error(body).unwrap_or_default();
+                let text = |name: &str| members.get(name).and_then(|value| value.as_str()).map(str::to_owned);
                 Some(Self::Error {
                     status,
                     errcode: text("errcode"),
                     error: text("error"),
                     room_version: text("room_version"),
                     retry_after_ms: response.retry_after_ms(),
+                    body: body.to_owned(),
                 })
             }
         }
@@ -92,13 +94,16 @@ impl Typed {
                 let entries: Vec<&str> = entries.iter().map(String::as_str).collect();
                 take(Reply::Accepted { knock_room_state: &entries })
             }
-            Self::Error { status, errcode, error, room_version, retry_after_ms } => take(Reply::Error(ErrorReply {
-                status: *status,
-                errcode: errcode.as_deref(),
-                error: error.as_deref(),
-                room_version: room_version.as_deref(),
-                retry_after_ms: *retry_after_ms,
-            })),
+            Self::Error { status, errcode, error, room_version, retry_after_ms, body } => {
+                take(Reply::Error(ErrorReply {
+                    status: *status,
+                    errcode: errcode.as_deref(),
+                    error: error.as_deref(),
+                    room_version: room_version.as_deref(),
+                    retry_after_ms: *retry_after_ms,
+                    body: Some(body),
+                }))
+            }
         }
     }
 }
@@ -114,13 +119,18 @@ fn knocks() -> [Machine; 2] {
     let (_, template) = room.make_knock(&[VERSION.as_str()]);
     replied(&mut sending, HttpResponse::new(200, &template).into());
     let ticket = sending.want().0;
-    assert_eq!(sending.signature(ticket, KEY_ID, &[1; 64]), Ok(()));
+    assert_eq!(sending.signature(ticket, key_id(), &[1; 64]), Ok(()));
     [making, sending]
 }
 
 fn replied(machine: &mut Machine, reply: Reply<'_>) {
     let ticket = machine.want().0;
     assert_eq!(machine.reply(ticket, reply, NOW), Ok(()));
+}
+
+fn failure_of(machine: &Machine) -> Failure {
+    let Machine::Knock(knock) = machine else { panic!("a knock") };
+    knock.outcome().unwrap().unwrap_err().failure
 }
 
 fn after(machine: &Machine, reply: Reply<'_>) -> Machine {
@@ -141,17 +151,24 @@ fn replies_of_another_kind() {
     assert!(matches!(after(&sending, accepted).want().1, Want::Keys(_)));
     assert_eq!(after(&making, accepted), after(&making, Reply::None));
     assert_eq!(after(&sending, template), after(&sending, Reply::None));
-    // An error whose status is none of an error, too.
+    // An error is one by its code. Whether the event was taken is another question: there the
+    // status decides.
     for status in [0, 100, 200, 204, 301, 399, 408, 500, 999] {
-        let error = Reply::Error(ErrorReply {
-            status,
-            errcode: Some("M_FORBIDDEN"),
-            error: Some("No"),
-            room_version: Some("13"),
-            retry_after_ms: Some(1),
-        });
-        assert_eq!(after(&making, error), after(&making, Reply::None), "{status}");
-        assert_eq!(after(&sending, error), after(&sending, Reply::None), "{status}");
+        let error = |errcode| {
+            Reply::Error(ErrorReply {
+                status,
+                errcode,
+                error: Some("No"),
+                room_version: Some("13"),
+                retry_after_ms: Some(1),
+                body: None,
+            })
+        };
+        let (forbidden, silent) = (after(&making, error(Some("M_FORBIDDEN"))), after(&making, Reply::None));
+        let nobody = |machine: &Machine| failure_of(&after(machine, Reply::None));
+        assert_eq!((nobody(&forbidden), nobody(&silent)), (Failure::Forbidden, Failure::NoAnswer), "{status}");
+        assert_eq!(nobody(&after(&making, error(None))), Failure::NoAnswer, "{status}");
+        assert_eq!(after(&sending, error(Some("M_FORBIDDEN"))), after(&sending, Reply::None), "{status}");
     }
 }
 
@@ -189,7 +206,7 @@ fn templates_that_are_more_than_an_event() {
 #[test]
 fn long_versions() {
     let [making, _] = knocks();
-    for (length, failure) in [(255, true), (256, false), (100_000, false)] {
+    for (length, failure) in [(255, true), (256, false), (65_000, false), (100_000, false)] {
         let version = "x".repeat(length);
         let error = Reply::Error(ErrorReply {
             status: 400,
@@ -197,10 +214,20 @@ fn long_versions() {
             error: None,
             room_version: Some(&version),
             retry_after_ms: None,
+            body: None,
         });
         let body = format!(r#"{{"errcode":"M_INCOMPATIBLE_ROOM_VERSION","room_version":"{version}"}}"#);
         let found = after(&making, error);
-        assert_eq!(found, after(&making, HttpResponse::new(400, &body).into()));
+        let read = after(&making, HttpResponse::new(400, &body).into());
+        match body.len() {
+            0..=65_536 => assert_eq!(found, read),
+            // Of so long a body not even the code is looked at.
+            _ => {
+                let bare = HttpResponse::new(400, r#"{"errcode":"M_INCOMPATIBLE_ROOM_VERSION"}"#);
+                let expected = (after(&making, bare.into()), after(&making, HttpResponse::new(400, "").into()));
+                assert_eq!((&found, read), (&expected.0, expected.1));
+            }
+        }
         assert_eq!(found.has_ended(), failure);
     }
 }

@@ -6,7 +6,7 @@ use matrix_knock::auth::{AuthStatus, Selection};
 use matrix_knock::event::{
     Event, KeyValidity, KeysFn, Membership, Proposal, Sign, SignedEvent, Verify, VerifyKey, sign_event,
 };
-use matrix_knock::id::{EventId, RoomId, ServerName, UserId};
+use matrix_knock::id::{EventId, KeyId, RoomId, ServerName, UserId};
 use matrix_knock::resident::submission::{AuthEventRef, SendRequest, SignatureChecked};
 use matrix_knock::resident::{
     Decision, Knock, Leave, MakeKnock, MakeLeave, MakeRequest, PolicyVerdict, Refusal, RequestKind, Residence,
@@ -29,8 +29,8 @@ use super::rooms::{of_version, rooms};
 pub(crate) struct Zeroing;
 
 impl Sign for Zeroing {
-    fn key_id(&self) -> &str {
-        "ed25519:0"
+    fn key_id(&self) -> KeyId<'_> {
+        KeyId::parse("ed25519:0").unwrap()
     }
 
     fn sign(&self, _message: &[u8]) -> [u8; 64] {
@@ -150,7 +150,7 @@ pub(crate) fn send<K: RequestKind, E: Event + Clone>(
     })?;
     for decision in [Decision::Forbidden, Decision::Admit] {
         watch.run(&name::<K>("AuthorizedEvent::accept"), &roles, &authorized.reads(), third, |state| {
-            authorized.clone().accept(state, PolicyVerdict::Signed, decision)
+            authorized.clone().accept(state, PolicyVerdict::Signed, decision.clone())
         })?;
     }
     let Ok(accepted) = authorized.accept(third, PolicyVerdict::Signed, Decision::Admit) else { return Ok(()) };

@@ -10,6 +10,9 @@ use super::room::{Case, Encoding, Json, NOT_A_USER, object, raw, small_order_key
 /// Those rules that depend on the state. "Row" is the table in section 3 of DESIGN.md.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Decision {
+    /// Row "level `null` in v1-v9": as if the key were absent, but for the entries of `users`.
+    /// Malformed for ruma.
+    NullLevelIsAbsent,
     /// Row "a `state_key` that is no well-formed user ID": compared as a string. Ruma refuses the event.
     StateKeyIsText,
     /// Row "`content` of the wrong kind": a list is never read as an object. Ruma's derived readers do.
@@ -53,8 +56,10 @@ pub(crate) enum Decision {
 }
 
 impl Decision {
-    /// In the order in which they are applied.
-    pub(crate) const ALL: [Self; 18] = [
+    /// In the order in which they are applied. (`null` is what others put in the place of what is
+    /// malformed.)
+    pub(crate) const ALL: [Self; 19] = [
+        Self::NullLevelIsAbsent,
         Self::StateKeyIsText,
         Self::ListIsNoObject,
         Self::DuplicateKeys,
@@ -84,6 +89,7 @@ impl Decision {
 
     fn apply(self, case: &mut Case) {
         match self {
+            Self::NullLevelIsAbsent => null_level_is_absent(case),
             Self::StateKeyIsText => state_key_is_text(case),
             Self::ListIsNoObject => list_is_no_object(case),
             Self::DuplicateKeys => duplicate_keys(case),
@@ -146,7 +152,8 @@ impl Decision {
     }
 }
 
-/// Texts of levels and what they are in v1 to v5, in v6 to v9 and since v10, by the text of the versions.
+/// Texts of levels and what they are in v1 to v5, in v6 to v9 and since v10, by the text of the
+/// versions. (Of `null` that says nothing else than that it is none.)
 pub(crate) const LEVELS: [(&str, [Option<i64>; 3]); 34] = [
     ("0", [Some(0); 3]),
     ("50", [Some(50); 3]),
@@ -226,6 +233,19 @@ fn each_level(case: &mut Case, mut replace: impl FnMut(&Case, &str) -> Option<St
         }
     }
     case.power_levels = Some(content);
+}
+
+/// A key that stands twice is malformed whatever it says.
+fn null_level_is_absent(case: &mut Case) {
+    if case.version >= RoomVersion::V10 {
+        return;
+    }
+    let Some(content) = &mut case.power_levels else { return };
+    for name in NAMED {
+        if content.sole(name) == Some(&raw("null")) {
+            content.remove(name);
+        }
+    }
 }
 
 /// The user has another name, that is all.

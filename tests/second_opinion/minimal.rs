@@ -153,6 +153,20 @@ pub(crate) fn of_state_dependent_rules() -> Vec<Minimal<Case, Decision>> {
             Ok(Join),
             Err("missing or invalid `join_rule`"),
         ),
+        case(
+            NullLevelIsAbsent,
+            RoomVersion::V9,
+            |case| invite_level(case, "null"),
+            Ok(Invite),
+            Err("unexpected format of `invite`"),
+        ),
+        case(
+            NullLevelIsAbsent,
+            RoomVersion::V1,
+            |case| case.power_levels = Some(object([("users_default", raw("null"))])),
+            Ok(Invite),
+            Err("unexpected format of `users_default`"),
+        ),
         case(StringGrammar, RoomVersion::V9, |case| invite_level(case, r#""\u00a00""#), Err(Rule::InvitePower), Ok(())),
         case(StringGrammar, RoomVersion::V1, |case| invite_level(case, r#""++0""#), Err(Rule::InvitePower), Ok(())),
         case(

@@ -6,7 +6,7 @@ use matrix_knock::RoomVersion;
 use matrix_knock::auth::AuthStatus;
 use matrix_knock::error::ErrorResponse;
 use matrix_knock::event::{KeyValidity, Keys, KeysFn, Membership, NoVerifier, OwnedPdu, Sign, SignedEvent, VerifyKey};
-use matrix_knock::id::{EventId, OwnedRoomId, RoomId, ServerName};
+use matrix_knock::id::{EventId, KeyId, OwnedRoomId, RoomId, ServerName};
 use matrix_knock::resident::submission::{AuthEventRef, SendRequest};
 use matrix_knock::resident::{
     Decision, Knock, Leave, MakeKnock, MakeLeave, MakeRequest, PolicyVerdict, Refusal, RequestKind, Residence,
@@ -134,8 +134,8 @@ async fn local<K: RequestKind>(
 struct Zeroing;
 
 impl Sign for Zeroing {
-    fn key_id(&self) -> &str {
-        "ed25519:0"
+    fn key_id(&self) -> KeyId<'_> {
+        KeyId::parse("ed25519:0").unwrap()
     }
 
     fn sign(&self, _message: &[u8]) -> [u8; 64] {

@@ -15,7 +15,7 @@ const ROOM: &str = "!room:a.example";
 const NOW: u64 = 1_700_000_000_000;
 
 fn key() -> Ed25519Key {
-    Ed25519Key::from_seed("ed25519:1", &[7; 32])
+    Ed25519Key::from_seed("ed25519:1", &[7; 32]).expect("a key ID")
 }
 
 fn signed(event: &Value, server: &str) -> SignedEvent {
@@ -169,7 +169,7 @@ fn a_whole_knock() {
         r#""state_key":"","type":"m.room.create"},"#,
         r#"{"content":{"join_rule":"knock"},"sender":"@alice:a.example","state_key":"","type":"m.room.join_rules"},"#,
         r#"{"content":{"name":"Knock!"},"sender":"@alice:a.example","state_key":"","type":"m.room.name"}"#,
-        r#"],"dropped":[]}"#,
+        r#"],"unverified":[],"dropped":[]}"#,
     );
     assert_eq!(answer, expected);
 }
@@ -277,18 +277,27 @@ fn what_template_and_filter_state_refuse() {
 
     let name = sent(&room()[4]);
     let stripped = json!({ "type": "m.room.name", "state_key": "", "sender": ALICE, "content": {} });
+    let [topic, member] = ["m.room.topic", "m.room.member"].map(|name| with(&stripped, "type", name.into()));
+    let forged = with(&with(&name, "type", "m.room.topic".into()), "content", json!({}));
     let line = json!({ "id": 1, "room_version": "10", "room_id": ROOM, "user_id": KAY, "keys": keys(),
-        "knock_room_state": [stripped, with(&name, "room_id", "!other:a.example".into()), name, name] });
+        "knock_room_state": [
+            stripped, with(&name, "room_id", "!other:a.example".into()), with(&name, "content", json!({ "name": "X" })), name,
+            topic, member, forged, with(&stripped, "depth", json!(1)),
+        ] });
     let (answer, all_read) = one("filter-state", &line.to_string());
-    let shown = json!({ "type": "m.room.name", "state_key": "", "sender": ALICE, "content": { "name": "Knock!" } });
-    let expected = json!({ "id": 1, "client": [shown], "dropped": [
-        { "index": 0, "reason": "malformed event: event has no `depth`" },
+    // What is left of the event whose content was changed: its redacted form.
+    let bad_signature = "the signature of `a.example` by `ed25519:1` does not verify";
+    let expected = json!({ "id": 1, "client": [stripped], "unverified": [topic], "dropped": [
+        { "index": 0, "reason": "another event with the same type and state key is shown" },
         { "index": 1, "reason": "an event of another room" },
         { "index": 3, "reason": "another event with the same type and state key is shown" },
+        { "index": 5, "reason": "an unverified member event" },
+        { "index": 6, "reason": bad_signature },
+        { "index": 7, "reason": "malformed event: event has no `auth_events`" },
     ] });
     assert_eq!((read(&answer), all_read), (expected, true));
     for line in [without(&line, "knock_room_state"), with(&line, "knock_room_state", json!("x"))] {
-        let expected = r#"{"id":1,"client":[],"dropped":[]}"#;
+        let expected = r#"{"id":1,"client":[],"unverified":[],"dropped":[]}"#;
         assert_eq!(one("filter-state", &line.to_string()), (expected.to_owned(), true));
     }
 }

@@ -2,6 +2,7 @@
 
 use matrix_knock::Ed25519;
 use matrix_knock::event::{Ed25519Key, KeyDocument, KeyValidity, KeysFn, NoVerifier, ServerKeys, VerifyKey};
+use matrix_knock::id::KeyId;
 use matrix_knock::x_matrix::{Authorization, SignedRequest, XMatrixError};
 use serde_json::Value;
 
@@ -74,7 +75,7 @@ fn origin_key_and_signature() {
     assert_eq!(verify(&other_key, &sent), Err(XMatrixError::UnknownKey));
     // The same with a look-up that knows every key of every server.
     let of_seed = |seed| VerifyKey {
-        public_key: Ed25519Key::from_seed(KEY_ID, &[seed; 32]).public_key(),
+        public_key: Ed25519Key::from_seed(KEY_ID, &[seed; 32]).expect("a key ID").public_key(),
         validity: KeyValidity::Forever,
     };
     let check = |authorization: &Authorization, seed| {
@@ -185,10 +186,11 @@ fn when_keys_count() {
 /// The keys that a server publishes.
 #[test]
 fn keys_of_a_document() {
-    let other = Ed25519Key::from_seed("ed25519:2", &[8; 32]);
+    let other = Ed25519Key::from_seed("ed25519:2", &[8; 32]).expect("a key ID");
     let document = |in_use: &Ed25519Key, old: &Ed25519Key, [in_use_id, old_id]: [&str; 2]| {
-        let document = KeyDocument::new(server(ORIGIN), NOW).with_key(in_use_id, in_use.public_key()).unwrap();
-        let document = document.with_old_key(old_id, old.public_key(), NOW).unwrap().sign(&[in_use]).unwrap();
+        let [in_use_id, old_id] = [in_use_id, old_id].map(|key_id| KeyId::parse(key_id).unwrap());
+        let document = KeyDocument::new(server(ORIGIN), NOW).with_key(in_use_id, in_use.public_key());
+        let document = document.with_old_key(old_id, old.public_key(), NOW).sign(&[in_use]).unwrap();
         ServerKeys::parse(server(ORIGIN), &document, &Ed25519).unwrap()
     };
     let check = |keys: &ServerKeys, now| {
@@ -200,8 +202,8 @@ fn keys_of_a_document() {
     assert_eq!(check(&replaced, NOW - 1), Err(XMatrixError::ExpiredKey));
     // Keys of the server that is asked, not of the one that asks.
     let key_of_destination = KeyDocument::new(server(DESTINATION), NOW)
-        .with_key(KEY_ID, key().public_key())
-        .and_then(|document| document.sign(&[&key()]))
+        .with_key(KeyId::parse(KEY_ID).unwrap(), key().public_key())
+        .sign(&[&key()])
         .unwrap();
     let keys = ServerKeys::parse(server(DESTINATION), &key_of_destination, &Ed25519).unwrap();
     assert_eq!(check(&keys, NOW), Err(XMatrixError::UnknownKey));
@@ -211,7 +213,7 @@ fn keys_of_a_document() {
 #[test]
 fn the_first_thing_that_is_wrong() {
     let known = |validity| {
-        let public_key = Ed25519Key::from_seed(KEY_ID, &[8; 32]).public_key();
+        let public_key = Ed25519Key::from_seed(KEY_ID, &[8; 32]).expect("a key ID").public_key();
         move |_: &str, _: &str| Some(VerifyKey { public_key, validity })
     };
     let check = |own, keys: &dyn Fn(&str, &str) -> Option<VerifyKey>, content| {
