@@ -11,17 +11,19 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use matrix_knock::auth::AuthStatus;
-use matrix_knock::error::ErrorResponse;
+use matrix_knock::error::{ErrorResponse, PathError};
 use matrix_knock::event::{
-    Ed25519Key, Event, EventType, KeyValidity, Keys, KeysFn, Membership, OwnedPdu, Pdu, Sign, VerifyKey, sign_event,
+    Ed25519Key, Event, EventType, FormattedPdu, KeyValidity, Keys, KeysFn, Membership, OwnedPdu, Sign, VerifyKey,
+    sign_event,
 };
 use matrix_knock::id::{EventId, OwnedRoomId, OwnedServerName, RoomId, ServerName, UserId};
 use matrix_knock::knocking::room_state::ShowUnverified;
 use matrix_knock::knocking::{Details, Failed, Failure, Intent, Knocking, OwnMembership, PendingKnock, Start};
 use matrix_knock::machine::{Machine, Reply, Request, Want};
+use matrix_knock::policy::{PolicyServer, PolicyVerdict};
 use matrix_knock::resident::submission::{AuthEventRef, SendKnock};
-use matrix_knock::resident::{Decision, MakeKnock, PolicyVerdict, Refusal, Residence, ResidentRoom};
-use matrix_knock::state::{Reads, Snapshot};
+use matrix_knock::resident::{Decision, MakeKnock, Refusal, Residence, ResidentRoom};
+use matrix_knock::state::{Reads, Snapshot, StateMap};
 use matrix_knock::template::PrevEvent;
 use matrix_knock::wire::{HttpRequest, HttpResponse};
 use matrix_knock::{Ed25519, RoomVersion};
@@ -124,6 +126,12 @@ impl Store {
         Ok(self.room(room.id.as_borrowed()).await?.is_some_and(|room| room.position(event_id).is_some()))
     }
 
+    async fn has_joined_user(&self, room: &Room, server: ServerName<'_>) -> Result<bool, StoreError> {
+        let room = self.room(room.id.as_borrowed()).await?.ok_or(StoreError)?;
+        let joined: StateMap<OwnedPdu> = room.events.into_iter().collect();
+        Ok(joined.servers_with_joined_users().contains(server.as_str()))
+    }
+
     /// Appends an event, unless the room has changed since it had this length.
     async fn append(&self, room: &Room, length: usize, event: OwnedPdu) -> Result<bool, StoreError> {
         self.connection().await?;
@@ -201,14 +209,14 @@ impl Host {
         let (current, _) = self.store.current(&room, &checked.reads()).await?;
         let authorized = checked.authorize(&auth_events, &before, &current)?;
 
-        let (state, _) = self.store.current(&room, &authorized.reads_of_policy_server()).await?;
+        let (state, _) = self.store.current(&room, &PolicyServer::reads()).await?;
         let policy = match authorized.policy_server(&state)? {
-            None => PolicyVerdict::NotUsed,
-            Some(server) => self.ask_policy_server(&server, authorized.event()).await,
+            None => PolicyVerdict::NotNamed,
+            Some(server) => self.ask_policy_server(&room, server, authorized.formatted()).await?,
         };
         let accepted = loop {
             let (current, length) = self.store.current(&room, &authorized.reads()).await?;
-            let accepted = authorized.clone().accept(&current, policy, Decision::Admit)?;
+            let accepted = authorized.clone().accept(&current, policy.clone(), Decision::Admit)?;
             // The store takes the event only if the room is as it was read.
             let event = accepted.to_stored().map_err(|_| StoreError)?;
             if self.store.append(&room, length, event).await? {
@@ -235,10 +243,22 @@ impl Host {
         KeysFn(move |of: &str, key_id: &str| key.filter(|_| server == *of && key_ids.iter().any(|id| id == key_id)))
     }
 
-    /// No policy server answers in this example, so nothing is signed by one.
-    async fn ask_policy_server(&self, _server: &str, _event: &Pdu<'_>) -> PolicyVerdict {
+    /// Shows an event to the policy server that the room names, if the room uses it.
+    async fn ask_policy_server(
+        &self,
+        room: &Room,
+        server: PolicyServer,
+        event: &FormattedPdu<'_>,
+    ) -> Result<PolicyVerdict, StoreError> {
+        if !self.store.has_joined_user(room, server.name()).await? {
+            return Ok(PolicyVerdict::NotJoined(server));
+        }
+        if let Some(signature) = server.signature_of(event, &Ed25519) {
+            return Ok(PolicyVerdict::Signed(signature));
+        }
+        // A real host sends `server.request(event)` here. No policy server answers in this example.
         yielded().await;
-        PolicyVerdict::Refused
+        Ok(server.read_answer(event, None, &Ed25519).into())
     }
 
     /// Knocks for a user of this server.
@@ -296,7 +316,7 @@ impl Network {
         let answer = match http.path.split('/').nth(4) {
             Some("make_knock") => host.make_knock(origin, http.as_http()).await,
             Some("send_knock") => host.send_knock(origin, http.as_http()).await,
-            _ => Err(Refusal::NoSuchEndpoint.into()),
+            _ => Err(PathError::NoSuchEndpoint.into()),
         };
         println!("  {} {} of {}: {}", http.method, http.path, request.server, told(&answer));
         Some(answer.map_or_else(|error| (error.status(), error.to_string()), |body| (200, body)))

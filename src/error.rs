@@ -3,6 +3,7 @@
 //! <https://spec.matrix.org/v1.19/client-server-api/#standard-error-response>
 
 mod body;
+mod path;
 
 use std::borrow::Cow;
 use std::convert::Infallible;
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use crate::json::{CanonicalDialect, JsonError, JsonErrorKind, JsonText, canonical, push_string};
 
 pub(crate) use body::ErrorBody;
+pub use path::PathError;
 
 /// The `errcode` of an error. The set is open: a code that this crate has no variant for stays what it is.
 ///
@@ -40,6 +42,8 @@ pub enum Errcode {
     IncompatibleRoomVersion,
     /// `M_INVALID_PARAM`: a parameter has a wrong value.
     InvalidParam,
+    /// `M_INVITE_BLOCKED`: the user does not want such invites.
+    InviteBlocked,
     /// `M_LIMIT_EXCEEDED`: too many requests.
     LimitExceeded,
     /// `M_MISSING_PARAM`: a parameter is missing.
@@ -68,12 +72,13 @@ pub struct OtherErrcode(Box<str>);
 
 impl Errcode {
     /// Those that have a variant, in the order of the alphabet.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::BadJson,
         Self::Forbidden,
         Self::GuestAccessForbidden,
         Self::IncompatibleRoomVersion,
         Self::InvalidParam,
+        Self::InviteBlocked,
         Self::LimitExceeded,
         Self::MissingParam,
         Self::NotFound,
@@ -94,6 +99,7 @@ impl Errcode {
             Self::GuestAccessForbidden => "M_GUEST_ACCESS_FORBIDDEN",
             Self::IncompatibleRoomVersion => "M_INCOMPATIBLE_ROOM_VERSION",
             Self::InvalidParam => "M_INVALID_PARAM",
+            Self::InviteBlocked => "M_INVITE_BLOCKED",
             Self::LimitExceeded => "M_LIMIT_EXCEEDED",
             Self::MissingParam => "M_MISSING_PARAM",
             Self::NotFound => "M_NOT_FOUND",
@@ -118,13 +124,20 @@ impl Errcode {
             | Self::NotJson
             | Self::Other(_) => 400,
             Self::Unauthorized => 401,
-            Self::Forbidden | Self::GuestAccessForbidden | Self::UserSuspended => 403,
+            Self::Forbidden | Self::GuestAccessForbidden | Self::InviteBlocked | Self::UserSuspended => 403,
             Self::NotFound | Self::Unrecognized => 404,
             Self::TooLarge => 413,
             Self::LimitExceeded => 429,
             // Of what another server said or did not say: a bad gateway.
             Self::Unknown => 502,
         }
+    }
+
+    /// Whether the code speaks of the access of whoever sent the request. Another server's word on that never reaches a
+    /// client, which would believe that its own access is lost and log its user out.
+    pub(crate) fn is_about_access(&self) -> bool {
+        let codes = ["M_MISSING_TOKEN", "M_UNAUTHORIZED", "M_UNKNOWN_TOKEN", "M_USER_LOCKED"];
+        codes.contains(&self.as_str())
     }
 
     /// The code for a body that cannot be read, with a text for people.
@@ -511,6 +524,7 @@ mod tests {
             (Errcode::GuestAccessForbidden, "M_GUEST_ACCESS_FORBIDDEN", 403),
             (Errcode::IncompatibleRoomVersion, "M_INCOMPATIBLE_ROOM_VERSION", 400),
             (Errcode::InvalidParam, "M_INVALID_PARAM", 400),
+            (Errcode::InviteBlocked, "M_INVITE_BLOCKED", 403),
             (Errcode::LimitExceeded, "M_LIMIT_EXCEEDED", 429),
             (Errcode::MissingParam, "M_MISSING_PARAM", 400),
             (Errcode::NotFound, "M_NOT_FOUND", 404),

@@ -33,11 +33,12 @@ pub use owned::OwnedPdu;
 pub use pdu::{MAX_EVENT_TEXT_BYTES, MAX_TRANSACTION_PDUS, Pdu, PduError, transaction_pdus};
 pub(crate) use pdu::{signed_len, without_unsigned};
 pub use redaction::redact;
-pub(crate) use sign::Draft;
+pub(crate) use sign::{Draft, with_signature};
 pub use sign::{SignError, SignedEvent, sign_event};
 #[cfg(feature = "ed25519")]
 pub use signature::{Ed25519, Ed25519Key};
 pub use signature::{NoVerifier, Sign, Verify, signature_from_base64};
+pub(crate) use signature::{ServerSignatures, check_server_signatures, each_signature};
 pub use verified::{RedactedPdu, SignatureError, SignedPdu, VerifiedPdu, WholePdu};
 
 /// The fields of an event that the authorization rules read.

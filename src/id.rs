@@ -319,7 +319,7 @@ macro_rules! checked {
     )*};
 }
 
-checked!(ServerName UserId RoomId EventId);
+checked!(ServerName UserId RoomId EventId KeyId);
 
 impl<'a> RoomId<'a> {
     /// Returns the server that made the room, which may know it still. `None` for a room ID without a domain (since v12).

@@ -20,6 +20,7 @@
 
 mod exchange;
 mod failure;
+pub mod invitation;
 pub mod out_of_band;
 mod pending;
 pub mod room_state;
@@ -30,9 +31,8 @@ use serde::{Deserialize, Serialize};
 pub use self::exchange::MAX_SERVERS;
 use self::exchange::{Ended, Exchange, Purpose, Sent, Wants};
 pub use self::failure::Failure;
-use self::pending::Shown;
 pub use self::pending::{Failed, NotAKnock, PendingKnock};
-use self::room_state::{ReceivedRoomState, VerifiedRoomState};
+use self::room_state::{ReceivedRoomState, Shown, VerifiedRoomState};
 use crate::event::{Keys, Membership, SignedEvent, Verify};
 use crate::id::{KeyId, OwnedServerName, RoomId, ServerName, UserId};
 use crate::machine::{Machine, NotTaken, Reply, Ticket, Want};
@@ -160,7 +160,9 @@ impl Machine for Knocking {
             self.arrival = Some(Arriving::Unverified(match reply {
                 Reply::Response(response) => ReceivedRoomState::of_answer(response.body),
                 Reply::Accepted { knock_room_state } => ReceivedRoomState::of_entries(knock_room_state.iter().copied()),
-                Reply::Template { .. } | Reply::Error(_) | Reply::None => ReceivedRoomState::default(),
+                Reply::Template { .. } | Reply::Invited { .. } | Reply::Error(_) | Reply::None => {
+                    ReceivedRoomState::default()
+                }
             }));
         }
         Ok(())

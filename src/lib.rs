@@ -62,9 +62,12 @@ pub mod json;
 pub mod knocking;
 pub mod machine;
 pub mod membership_change;
+mod path;
 pub mod pending;
+pub mod policy;
 #[cfg(feature = "serde_json")]
 mod raw_value;
+pub mod receipt;
 pub mod resident;
 pub mod room_version;
 pub mod state;

@@ -51,12 +51,15 @@
 //! }
 //! ```
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::ErrorBody;
 use crate::event::{Keys, SignedEvent, Verify};
 use crate::id::{KeyId, OwnedRoomId, OwnedServerName, OwnedUserId};
+use crate::json::push_string;
 use crate::room_version::RoomVersion;
 use crate::uri::encoded;
 use crate::wire::{BuiltRequest, HttpResponse};
@@ -184,6 +187,17 @@ pub enum Endpoint {
         /// The body, and the event ID.
         event: SignedEvent,
     },
+    /// `PUT /_matrix/federation/v2/invite/{roomId}/{eventId}`.
+    Invite {
+        /// The room.
+        room_id: OwnedRoomId,
+        /// Its version.
+        room_version: RoomVersion,
+        /// The event, and its ID.
+        event: SignedEvent,
+        /// What the user is shown of the room: whole events, each a JSON object.
+        invite_room_state: Vec<String>,
+    },
 }
 
 impl Request {
@@ -192,7 +206,7 @@ impl Request {
     pub const fn method(&self) -> &'static str {
         match self.endpoint {
             Endpoint::MakeKnock { .. } | Endpoint::MakeLeave { .. } => "GET",
-            Endpoint::SendKnock { .. } | Endpoint::SendLeave { .. } => "PUT",
+            Endpoint::SendKnock { .. } | Endpoint::SendLeave { .. } | Endpoint::Invite { .. } => "PUT",
         }
     }
 
@@ -204,6 +218,7 @@ impl Request {
             Endpoint::SendKnock { room_id, event } => ("v1/send_knock", room_id, event.event_id()),
             Endpoint::MakeLeave { room_id, user_id } => ("v1/make_leave", room_id, user_id.as_str()),
             Endpoint::SendLeave { room_id, event } => ("v2/send_leave", room_id, event.event_id()),
+            Endpoint::Invite { room_id, event, .. } => ("v2/invite", room_id, event.event_id()),
         };
         format!("/_matrix/federation/{name}/{}/{}", encoded(room_id.as_str()), encoded(last))
     }
@@ -215,7 +230,10 @@ impl Request {
             Endpoint::MakeKnock { versions, .. } => {
                 versions.iter().map(|version| format!("ver={version}")).collect::<Vec<_>>().join("&")
             }
-            Endpoint::SendKnock { .. } | Endpoint::MakeLeave { .. } | Endpoint::SendLeave { .. } => String::new(),
+            Endpoint::SendKnock { .. }
+            | Endpoint::MakeLeave { .. }
+            | Endpoint::SendLeave { .. }
+            | Endpoint::Invite { .. } => String::new(),
         }
     }
 
@@ -227,10 +245,17 @@ impl Request {
 
     /// Returns the body, a JSON object; `None` for a `GET`.
     #[must_use]
-    pub fn body(&self) -> Option<&str> {
+    pub fn body(&self) -> Option<Cow<'_, str>> {
         match &self.endpoint {
             Endpoint::MakeKnock { .. } | Endpoint::MakeLeave { .. } => None,
-            Endpoint::SendKnock { event, .. } | Endpoint::SendLeave { event, .. } => Some(event.text()),
+            Endpoint::SendKnock { event, .. } | Endpoint::SendLeave { event, .. } => Some(event.text().into()),
+            Endpoint::Invite { room_version, event, invite_room_state, .. } => {
+                let (event, state) = (event.text(), invite_room_state.join(","));
+                let mut body = format!(r#"{{"event":{event},"invite_room_state":[{state}],"room_version":"#);
+                push_string(&mut body, room_version.as_str());
+                body.push('}');
+                Some(body.into())
+            }
         }
     }
 
@@ -241,7 +266,7 @@ impl Request {
             method: self.method(),
             path: self.path(),
             query: self.query(),
-            body: self.body().map(str::to_owned),
+            body: self.body().map(Cow::into_owned),
         }
     }
 }
@@ -264,6 +289,11 @@ pub enum Reply<'a> {
         /// The entries of the `knock_room_state`, each a JSON object; none for a leave.
         knock_room_state: &'a [&'a str],
     },
+    /// The answer to an invite.
+    Invited {
+        /// The `event`, a JSON object.
+        event: &'a str,
+    },
     /// An error.
     Error(ErrorReply<'a>),
     /// None: the server was not reached, or did not answer in time.
@@ -285,6 +315,13 @@ pub struct ErrorReply<'a> {
     pub retry_after_ms: Option<u64>,
     /// The body itself, a JSON object, for the properties that the others are not.
     pub body: Option<&'a str>,
+}
+
+impl ErrorReply<'_> {
+    pub(crate) fn to_body(self) -> ErrorBody {
+        let Self { errcode, error, room_version, retry_after_ms, body, .. } = self;
+        ErrorBody::of_parts(errcode, error, room_version, retry_after_ms, body)
+    }
 }
 
 impl<'a> From<HttpResponse<'a>> for Reply<'a> {

@@ -20,7 +20,7 @@
 //! | before | the host | and if it cannot |
 //! | --- | --- | --- |
 //! | `parse` | authenticates the request (X-Matrix); that server is the `origin` | 401, not of this crate |
-//! | | reads the path | [`parse`](MakeRequest::parse) refuses: [`Refusal::NoSuchEndpoint`], [`Method`](Refusal::Method), [`RoomId`](Refusal::RoomId), … |
+//! | | reads the path | [`parse`](MakeRequest::parse) refuses: [`Refusal::Path`] |
 //! | `check` | finds the room, its version, and whether a user of this server is joined | [`Refusal::UnknownRoom`] |
 //! | | fetches the entries of `reads` from the current state | its own error, 500 |
 //! | `decide` | decides by its own policy: rate limits, suspended users | a [`Decision`] |
@@ -31,7 +31,7 @@
 //! | | finds the events in `prev_events` | [`Refusal::UnknownPrevEvents`] |
 //! | | computes the state before the event (state resolution over the previous events) | [`Refusal::UnknownState`] |
 //! | | fetches `reads` from that state and from the current one | its own error, 500 |
-//! | `accept` | asks the room's policy server, if there is [one](submission::AuthorizedEvent::policy_server) | [`PolicyVerdict::Refused`] |
+//! | `accept` | asks the room's policy server, if the room [names one](submission::AuthorizedEvent::policy_server) and a user of it is joined | a [`PolicyVerdict`](crate::policy::PolicyVerdict) |
 //! | | takes the lock of the room, fetches `reads` from the current state, decides | its own error, 500; a [`Decision`] |
 //! | the answer | stores the event, makes it part of the room, sends it to every server with a joined user | its own error, 500 |
 //!
@@ -40,20 +40,18 @@
 //!
 //! <https://spec.matrix.org/v1.19/server-server-api/#knocking-rooms>
 
-mod answer;
+pub mod answer;
 mod local;
-mod path;
 mod refusal;
 mod request;
 pub mod submission;
 
 use crate::auth::server_is_allowed;
 use crate::error::ErrorResponse;
-use crate::event::{Event, EventType, Membership};
+use crate::event::{EventType, Membership};
 use crate::id::{RoomId, ServerName};
-use crate::json::{Field, read_object};
 use crate::room_version::RoomVersion;
-use crate::state::{NotLookedUp, Reads, RoomState};
+use crate::state::{Reads, RoomState};
 
 pub use self::answer::{MustReach, Reason, must_also_reach, reads_of_must_also_reach};
 pub use self::local::LocalEvent;
@@ -66,7 +64,7 @@ mod sealed {
 
 /// What a request is about: a [`Knock`] or a [`Leave`]. A host that serves both writes its handlers once, over this trait.
 pub trait RequestKind:
-    sealed::Sealed + Clone + Copy + PartialEq + Eq + std::fmt::Debug + Send + Sync + 'static
+    sealed::Sealed + Clone + Copy + Default + PartialEq + Eq + std::fmt::Debug + Send + Sync + 'static
 {
     /// The membership that the event has to have.
     const MEMBERSHIP: Membership;
@@ -77,12 +75,12 @@ pub trait RequestKind:
 }
 
 /// A knock: `make_knock`, `send_knock`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Knock {}
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Knock;
 
 /// A leave, which takes a knock back or declines an invite: `make_leave`, `send_leave`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Leave {}
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Leave;
 
 impl sealed::Sealed for Knock {}
 impl sealed::Sealed for Leave {}
@@ -122,21 +120,26 @@ pub struct ResidentRoom<'r> {
 }
 
 impl ResidentRoom<'_> {
-    /// Checks residency and the server ACL, of the room that the request names.
+    /// Checks that this server is in the room, with all of its state.
+    const fn check_residence(&self) -> Result<(), Refusal> {
+        match self.residence {
+            Residence::Joined => Ok(()),
+            Residence::PartialState => Err(Refusal::PartialState),
+            Residence::Left => Err(Refusal::NotInRoom),
+        }
+    }
+
+    /// Checks residence and the server ACL, of the room that the request names.
     fn check(&self, asked: &str, origin: ServerName<'_>, state: &(impl RoomState + ?Sized)) -> Result<(), Refusal> {
         if self.room_id != *asked {
             return Err(HostError::OtherRoom.into());
         }
-        match self.residence {
-            Residence::Joined => {}
-            Residence::PartialState => return Err(Refusal::PartialState),
-            Residence::Left => return Err(Refusal::NotInRoom),
-        }
+        self.check_residence()?;
         if server_is_allowed(origin, state)? { Ok(()) } else { Err(Refusal::ServerDenied) }
     }
 }
 
-/// The entries that the check of residency and ACL reads.
+/// The entries that the check of residence and ACL reads.
 fn reads_of_check() -> Reads {
     Reads::of_types([EventType::ServerAcl])
 }
@@ -170,45 +173,4 @@ impl Decision {
             Self::Refuse(response) => Err(Refusal::ByHost(response)),
         }
     }
-}
-
-/// What the room's policy server says to an event.
-///
-/// A room has one if the `via` of its current `m.room.policy` event is a server with a joined user and the event has a public
-/// key. <https://spec.matrix.org/v1.19/server-server-api/#policy-servers>
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum PolicyVerdict {
-    /// The room has no policy server.
-    NotUsed,
-    /// The policy server has signed the event.
-    Signed,
-    /// The policy server has not signed the event.
-    Refused,
-}
-
-impl PolicyVerdict {
-    const fn admitted(self) -> Result<(), Refusal> {
-        match self {
-            Self::NotUsed | Self::Signed => Ok(()),
-            Self::Refused => Err(Refusal::Policy),
-        }
-    }
-}
-
-/// The entries that [`policy_server`] reads.
-fn reads_of_policy_server() -> Reads {
-    Reads::of_types([EventType::Policy])
-}
-
-/// The server that the room names as its policy server, well-formed or not.
-fn policy_server(state: &(impl RoomState + ?Sized)) -> Result<Option<String>, NotLookedUp> {
-    let Some(policy) = state.event(EventType::Policy, "")? else { return Ok(None) };
-    let mut via = Field::Missing;
-    let read = read_object(policy.content(), |key, reader| {
-        if key.is("via") { reader.string_field().map(|field| via.put(field)) } else { reader.skip_value() }
-    });
-    Ok(match via {
-        Field::Is(via) if read.is_ok() => Some(via.text().into_owned()),
-        _ => None,
-    })
 }

@@ -58,8 +58,8 @@ pub enum TemplateError {
     },
 }
 
-/// A change of a user's own membership that is allowed in the room and waits for the user's server to fill and to sign it. It
-/// has no hashes, no signatures and no `unsigned`.
+/// A change of membership that is allowed in the room and waits for the sender's server to fill and to sign it. It has no
+/// hashes, no signatures and no `unsigned`.
 ///
 /// # Examples
 ///
@@ -99,7 +99,8 @@ pub struct Template {
     pub(super) version: RoomVersion,
     pub(super) membership: Membership,
     pub(super) room_id: String,
-    pub(super) user_id: String,
+    pub(super) sender: String,
+    pub(super) target: String,
     pub(super) auth_events: Vec<String>,
     pub(super) prev_events: Vec<String>,
     pub(super) depth: u64,
@@ -135,7 +136,7 @@ impl Template {
         Selection::of(version, &knock).reads()
     }
 
-    /// Makes a template of a change of one's own membership, if the state allows it.
+    /// Makes a template of a change of membership, if the state allows it.
     pub(crate) fn of(
         version: RoomVersion,
         change: &Proposal<'_>,
@@ -159,7 +160,8 @@ impl Template {
             version,
             membership: change.membership,
             room_id: room_id.as_str().to_owned(),
-            user_id: change.target.to_owned(),
+            sender: change.sender.to_owned(),
+            target: change.target.to_owned(),
             auth_events: auth_events(&Selection::of(version, change), state)?,
             prev_events: prev_events.iter().map(|event| event.event_id.as_str().to_owned()).collect(),
             depth: depth.saturating_add(1).min(MAX_DEPTH),
@@ -188,7 +190,7 @@ impl Template {
         out.push_str(&format!(r#","depth":{},"origin_server_ts":{}"#, self.depth, self.origin_server_ts));
         out.push_str(r#","prev_events":"#);
         push_strings(&mut out, &self.prev_events);
-        for (key, value) in [("room_id", &self.room_id), ("sender", &self.user_id), ("state_key", &self.user_id)] {
+        for (key, value) in [("room_id", &self.room_id), ("sender", &self.sender), ("state_key", &self.target)] {
             out.push_str(&format!(r#","{key}":"#));
             push_string(&mut out, value);
         }

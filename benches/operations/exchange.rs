@@ -11,8 +11,9 @@ use matrix_knock::event::{
 };
 use matrix_knock::id::{EventId, RoomId, ServerName, UserId};
 use matrix_knock::json::{CanonicalDialect, canonical};
+use matrix_knock::policy::PolicyVerdict;
 use matrix_knock::resident::submission::{AuthEventRef, SendKnock};
-use matrix_knock::resident::{Decision, MakeKnock, PolicyVerdict, Residence, ResidentRoom};
+use matrix_knock::resident::{Decision, MakeKnock, Residence, ResidentRoom};
 use matrix_knock::state::{RoomState as _, StateMap};
 use matrix_knock::template::PrevEvent;
 use matrix_knock::template::{CheckedTemplate, Details, Expected};
@@ -187,7 +188,7 @@ impl Exchange {
         let checked = request.check(&self.room, self.state).unwrap().verify(self, verifier, NOW).unwrap();
         let auth_events = checked.match_auth_events(self.named.iter().copied()).unwrap();
         let authorized = checked.authorize(&auth_events, self.state, self.state).unwrap();
-        let accepted = authorized.accept(self.state, PolicyVerdict::NotUsed, Decision::Admit).unwrap();
+        let accepted = authorized.accept(self.state, PolicyVerdict::NotNamed, Decision::Admit).unwrap();
         accepted.pdu().event_id().to_owned()
     }
 

@@ -253,6 +253,7 @@ impl KnockError {
             Some(
                 Errcode::BadJson
                 | Errcode::InvalidParam
+                | Errcode::InviteBlocked
                 | Errcode::MissingParam
                 | Errcode::NotJson
                 | Errcode::Unauthorized

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{ExtraError, MAX_EXTRA_BYTES};
+use super::{ErrorResponse, ExtraError, MAX_EXTRA_BYTES};
 use crate::json::{
     CanonicalDialect, Field, JsonError, Kind, Reader, Str, Without, canonical_part, push_string, read_field,
     read_object_unread,
@@ -100,6 +100,21 @@ impl ErrorBody {
             // What cannot be passed on is not.
             extra: readable_extra(body),
         }
+    }
+
+    /// The error as an answer with this status, to pass it on; `None` if there is no code in it or one [about
+    /// access](super::Errcode::is_about_access), or its text is too long.
+    pub(crate) fn into_response(self, status: u16) -> Option<ErrorResponse> {
+        let errcode = self.errcode().filter(|errcode| !errcode.is_about_access())?;
+        let error = self.error.unwrap_or_default();
+        (error.len() <= MAX_EXTRA_BYTES).then_some(ErrorResponse {
+            status,
+            errcode,
+            error: error.into(),
+            retry_after_ms: self.retry_after_ms,
+            room_version: self.room_version.map(Into::into),
+            extra: self.extra,
+        })
     }
 
     /// The code, if there is one.

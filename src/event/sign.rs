@@ -14,7 +14,7 @@ use super::signature::Sign;
 use crate::id::{KeyId, ServerName};
 use crate::json::{
     CanonicalDialect, Everything, Field, JsonError, JsonText, Kind, Reader, Without, canonical_part, canonicalize,
-    push_string, read_object_field,
+    push_string, read_object, read_object_field,
 };
 use crate::room_version::{EventIdFormat, RoomVersion};
 use crate::unpadded_base64;
@@ -193,6 +193,25 @@ impl Draft {
         push_signatures(&mut member, &signatures);
         SignedEvent { text: object([front, &member, behind]), event_id: self.event_id }
     }
+}
+
+/// An event with one signature more, as canonical JSON. It was read before: whether its numbers are allowed was decided then.
+pub(crate) fn with_signature(
+    text: &str,
+    server: ServerName<'_>,
+    key_id: KeyId<'_>,
+    signature: &[u8; 64],
+) -> Result<String, JsonError> {
+    let mut signatures = Signatures::new();
+    read_object(text, |key, reader| {
+        if key.is("signatures") { read_signatures(reader, &mut signatures).map(drop) } else { reader.skip_value() }
+    })?;
+    let of_server = signatures.entry(server.as_str().to_owned()).or_default();
+    of_server.insert(key_id.as_str().to_owned(), unpadded_base64::encode(signature));
+    let [front, behind] = canonicalize(text, CanonicalDialect::Lenient, Everything)?.around("signatures");
+    let mut member = String::from(r#""signatures":"#);
+    push_signatures(&mut member, &signatures);
+    Ok(object([&front, &member, &behind]))
 }
 
 /// By server and key ID.

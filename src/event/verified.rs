@@ -14,6 +14,7 @@ use super::event_type::EventType;
 use super::format::FormattedPdu;
 use super::hash::content_hash_of;
 use super::keys::Keys;
+use super::owned::OwnedPdu;
 use super::pdu::Pdu;
 use super::redaction::redact;
 use super::signature::{ServerSignatures, Verify, check_server_signatures};
@@ -69,9 +70,10 @@ pub struct WholePdu<'a>(SignedPdu<'a>);
 /// What is left of an event whose content hash is wrong: its redacted form, whose signatures are right.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RedactedPdu {
-    text: String,
+    event: OwnedPdu,
     version: RoomVersion,
-    event_id: String,
+    auth_events: Vec<String>,
+    prev_events: Vec<String>,
     signed_by: Vec<String>,
 }
 
@@ -210,15 +212,15 @@ impl<'a> SignedPdu<'a> {
         if self.formatted.claims_hash(&content_hash_of(version, self.formatted.pdu())?) {
             return Ok(VerifiedPdu::Whole(WholePdu(self)));
         }
-        let text = redact(version, text)?;
-        let needed = signers(version, &Pdu::parse_stored(&text)?)?;
-        match needed.into_iter().find(|server| !self.signed_by.contains(server)) {
-            Some(server) => Err(SignatureError::NotSigned { server }),
-            None => {
-                let event_id = self.event_id().to_owned();
-                Ok(VerifiedPdu::Redacted(RedactedPdu { text, version, event_id, signed_by: self.signed_by }))
-            }
+        let event = OwnedPdu::parse_stored(redact(version, text)?)?.with_event_id(self.event_id());
+        let needed = signers(version, &event.as_pdu())?;
+        if let Some(server) = needed.into_iter().find(|server| !self.signed_by.contains(server)) {
+            return Err(SignatureError::NotSigned { server });
         }
+        let auth_events = self.formatted.auth_events().map(str::to_owned).collect();
+        let prev_events = self.formatted.prev_events().map(str::to_owned).collect();
+        let signed_by = self.signed_by;
+        Ok(VerifiedPdu::Redacted(RedactedPdu { event, version, auth_events, prev_events, signed_by }))
     }
 
     /// The ID of the event.
@@ -278,24 +280,31 @@ impl<'a> WholePdu<'a> {
 
 impl RedactedPdu {
     /// The redacted event. It knows its ID.
-    ///
-    /// # Errors
-    ///
-    /// [`PduError`] if what is left is no event in outline; of an event of the right format it is.
-    pub fn pdu(&self) -> Result<Pdu<'_>, PduError> {
-        Ok(Pdu::parse_stored(&self.text)?.with_event_id(self.event_id.as_str()))
+    #[must_use]
+    pub fn pdu(&self) -> Pdu<'_> {
+        self.event.as_pdu()
     }
 
     /// The redacted event, as canonical JSON.
     #[must_use]
     pub fn text(&self) -> &str {
-        &self.text
+        self.event.text()
     }
 
     /// The ID of the event, which is that of the whole one.
     #[must_use]
     pub fn event_id(&self) -> &str {
-        &self.event_id
+        self.event.event_id().unwrap_or_default()
+    }
+
+    /// The IDs of the events by which it says it is allowed: 10 at most.
+    pub fn auth_events(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.auth_events.iter().map(String::as_str)
+    }
+
+    /// The IDs of the events that it comes after: 20 at most.
+    pub fn prev_events(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.prev_events.iter().map(String::as_str)
     }
 
     /// The room version by whose rules it was checked.

@@ -8,7 +8,7 @@ use crate::error::{Errcode, ErrorBody};
 use crate::event::{Draft, MAX_SUBMITTED_BYTES, SignedEvent};
 use crate::id::{KeyId, OwnedRoomId, OwnedServerName, OwnedUserId, RoomId, ServerName, UserId};
 use crate::json::{Reader, push_string};
-use crate::machine::{Endpoint, ErrorReply, NotTaken, Reply, Request, Ticket};
+use crate::machine::{Endpoint, NotTaken, Reply, Request, Ticket};
 use crate::room_version::RoomVersion;
 use crate::template::{CheckedTemplate, Details, Expected, MAX_TEMPLATE_BYTES};
 use crate::wire::HttpResponse;
@@ -197,8 +197,8 @@ impl Exchange {
                 template_response(room_version, event).map_err(Told::from).and_then(|body| self.template(&body))
             }
             Reply::Response(response) => Err(self.not_made(response.status, ErrorBody::of_response(response))),
-            Reply::Error(error) => Err(self.not_made(error.status, error_body(error))),
-            Reply::Accepted { .. } | Reply::None => Err(Failure::NoAnswer.into()),
+            Reply::Error(error) => Err(self.not_made(error.status, error.to_body())),
+            Reply::Accepted { .. } | Reply::Invited { .. } | Reply::None => Err(Failure::NoAnswer.into()),
         };
         let template = match made {
             Ok(template) => template,
@@ -235,9 +235,9 @@ impl Exchange {
                 self.not_taken(response.status, ErrorBody::of_response(response))
             }
             Reply::Error(error) if matches!(error.status, 400..=499) && error.status != 408 => {
-                self.not_taken(error.status, error_body(error))
+                self.not_taken(error.status, error.to_body())
             }
-            Reply::Response(_) | Reply::Template { .. } | Reply::Error(_) | Reply::None => {
+            Reply::Response(_) | Reply::Template { .. } | Reply::Invited { .. } | Reply::Error(_) | Reply::None => {
                 self.silent = self.silent.or(Some(self.server));
                 return self.next_server(Failure::NoAnswer.into());
             }
@@ -350,9 +350,4 @@ fn template_response(room_version: Option<&str>, event: &str) -> Result<String, 
         return Err(Failure::NoAnswer);
     }
     Ok(body)
-}
-
-fn error_body(error: ErrorReply<'_>) -> ErrorBody {
-    let ErrorReply { errcode, error, room_version, retry_after_ms, body, .. } = error;
-    ErrorBody::of_parts(errcode, error, room_version, retry_after_ms, body)
 }

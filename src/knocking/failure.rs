@@ -84,7 +84,7 @@ impl Failure {
             Self::NotFound => (Errcode::NotFound, "Unknown room"),
             Self::NoKnocking => (Errcode::Unrecognized, "The servers of the room do not have knocking"),
             // What the user can do something about passes as it is; the rest is between the servers.
-            Self::Refused { status: status @ (403 | 429), errcode: Some(errcode) } => {
+            Self::Refused { status: status @ (403 | 429), errcode: Some(errcode) } if !errcode.is_about_access() => {
                 return ErrorResponse::with_status(*status, errcode.clone(), "A server of the room refused it");
             }
             Self::Refused { .. } => (Errcode::Unknown, "A server of the room refused it"),
@@ -121,6 +121,7 @@ impl Failure {
                     | Errcode::GuestAccessForbidden
                     | Errcode::IncompatibleRoomVersion
                     | Errcode::InvalidParam
+                    | Errcode::InviteBlocked
                     | Errcode::MissingParam
                     | Errcode::NotJson
                     | Errcode::Unauthorized

@@ -1,4 +1,4 @@
-//! What a server outside the room may believe of the answer to a knock.
+//! What a server outside the room may believe of the answer to a knock, and of its taking back.
 //!
 //! * [`SentKnock::acceptance`]: whether an invite is the answer to a knock. Everything but [`Acceptance::msc4509_joins`] is in
 //!   the specification.
@@ -6,7 +6,18 @@
 //!   of the room. **Unstable**: the specification says nothing, [MSC4233] does (as of July 2026), and wants it switched off
 //!   unless an administrator switches it on.
 //!
-//! In a room that the knocker's server is in, events are [authorized](crate::auth) instead.
+//! * [`ReceivedInvite::revocation`]: whether to believe a leave or a ban that takes an invite back. The specification is silent;
+//!   servers of today send and believe such leaves, and without them the user looks at a dead invite.
+//!
+//! A leave or a ban is believed on three conditions, the same for both:
+//!
+//! | | a knock that is denied | an invite that is taken back |
+//! | --- | --- | --- |
+//! | 1. It ends what stands. | The knock is the user's current membership. | The invite is. |
+//! | 2. Who made it has seen that. | The knock is among its `auth_events`. | The invite is. |
+//! | 3. It comes from a server with a part in this. | The one knocked through, or its sender's. | The inviter's, or its sender's. |
+//!
+//! In a room that the user's server is in, events are [authorized](crate::auth) instead.
 //!
 //! <https://spec.matrix.org/v1.19/client-server-api/#knocking-on-rooms>
 //!
@@ -76,7 +87,7 @@ pub enum Msc4233Denial {
     Banned,
 }
 
-/// Why an event is not the answer to a knock, or not one to believe.
+/// Why an event is not the answer to a knock or the end of an invite, or not one to believe.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NoAnswer {
@@ -87,35 +98,149 @@ pub enum NoAnswer {
         found: RoomVersion,
     },
     /// The event is of another room.
-    #[error("the event is not of the room that was knocked on")]
+    #[error("the event is of another room")]
     OtherRoom,
-    /// The event is not the membership of the user who knocked: of another type, or with another state key.
-    #[error("the event is not the membership of the user who knocked")]
+    /// The event is not the membership of this user: of another type, or with another state key.
+    #[error("the event is not the membership of this user")]
     OtherUser,
-    /// The user who knocked has sent it: a retraction, not an answer.
-    #[error("the event was sent by the user who knocked")]
-    ByTheKnocker,
+    /// The user has sent it: a knock taken back or an invite declined, not an answer.
+    #[error("the event was sent by the user")]
+    ByTheUser,
     /// The event is not an invite. From [`SentKnock::acceptance`].
     #[error("the event is not an invite")]
     NotAnInvite,
-    /// The event is neither a leave nor a ban. From [`SentKnock::msc4233_denial`].
+    /// The event is neither a leave nor a ban. From [`SentKnock::msc4233_denial`], [`ReceivedInvite::revocation`].
     #[error("the event is neither a leave nor a ban")]
     NeitherLeaveNorBan,
-    /// The knock is over: the user's membership is another event now. MSC4233's first condition.
-    #[error("the knock is not the user's current membership")]
-    NotKnocking,
-    /// Whoever made the event may never have seen the knock. MSC4233's second condition.
-    #[error("the knock is not among the auth events")]
-    KnockNotInAuthEvents,
-    /// The server that sent the event has no part in this. MSC4233's third condition.
-    #[error("`{origin}` is neither the server knocked through nor that of the event's sender")]
+    /// The knock or invite is over: the user's membership is another event now. The first condition.
+    #[error("the knock or invite is not the user's current membership")]
+    NotCurrent,
+    /// Whoever made the event may never have seen the knock or invite. The second condition.
+    #[error("the knock or invite is not among the auth events")]
+    NotInAuthEvents,
+    /// The server that sent the event has no part in this. The third condition.
+    #[error("`{origin}` has no part in this, and the event's sender is of another server")]
     Origin {
         /// The server that sent it.
         origin: String,
     },
 }
 
-impl SentKnock<'_> {
+/// An invite that this server has countersigned for one of its users, as far as what takes it back has to be compared with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ReceivedInvite<'a> {
+    /// The room.
+    pub room_id: RoomId<'a>,
+    /// Who is invited.
+    pub user_id: UserId<'a>,
+    /// The ID of the invite.
+    pub event_id: EventId<'a>,
+    /// The room version that came with the invite.
+    pub version: RoomVersion,
+    /// The event that is the user's membership in the room now, as this server knows it. Another than `event_id` means that
+    /// the invite is over: accepted, declined.
+    pub current: Option<EventId<'a>>,
+    /// The server that sent the invite.
+    pub inviter: ServerName<'a>,
+}
+
+/// How an invite is taken back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Revocation {
+    /// The user is not invited any more: `leave`.
+    Revoked,
+    /// The user is banned: `ban`. The room may see it otherwise, and the end of the ban may not reach this server: so it must
+    /// not keep the user from knocking, or from taking another invite.
+    Banned,
+}
+
+impl ReceivedInvite<'_> {
+    /// Whether a leave or a ban takes the invite back. `origin` is the server whose authenticated request has brought the event,
+    /// which has to be [whole](WholePdu), and to meet the three conditions of the [module](self).
+    ///
+    /// # Errors
+    ///
+    /// [`NoAnswer`], by the first of these that it is: [`OtherVersion`](NoAnswer::OtherVersion),
+    /// [`OtherRoom`](NoAnswer::OtherRoom), [`OtherUser`](NoAnswer::OtherUser), [`ByTheUser`](NoAnswer::ByTheUser),
+    /// [`NeitherLeaveNorBan`](NoAnswer::NeitherLeaveNorBan); then the conditions: [`NotCurrent`](NoAnswer::NotCurrent),
+    /// [`NotInAuthEvents`](NoAnswer::NotInAuthEvents), [`Origin`](NoAnswer::Origin).
+    pub fn revocation(&self, event: &WholePdu<'_>, origin: ServerName<'_>) -> Result<Revocation, NoAnswer> {
+        let outstanding = Outstanding {
+            room_id: self.room_id,
+            user_id: self.user_id,
+            event_id: self.event_id,
+            version: self.version,
+            current: self.current,
+            through: Some(self.inviter),
+        };
+        Ok(if outstanding.is_ended_with_ban(event, origin)? { Revocation::Banned } else { Revocation::Revoked })
+    }
+}
+
+/// A knock or an invite that nobody has answered yet.
+struct Outstanding<'a> {
+    room_id: RoomId<'a>,
+    user_id: UserId<'a>,
+    event_id: EventId<'a>,
+    version: RoomVersion,
+    current: Option<EventId<'a>>,
+    through: Option<ServerName<'a>>,
+}
+
+impl Outstanding<'_> {
+    /// Whether a leave or a ban that is believed is a ban: the one list of conditions.
+    fn is_ended_with_ban(&self, event: &WholePdu<'_>, origin: ServerName<'_>) -> Result<bool, NoAnswer> {
+        let is_ban = match self.answered_with(event)? {
+            Some(Membership::Leave) => false,
+            Some(Membership::Ban) => true,
+            _ => return Err(NoAnswer::NeitherLeaveNorBan),
+        };
+        self.check_current()?;
+        if !self.is_auth_event_of(event) {
+            return Err(NoAnswer::NotInAuthEvents);
+        }
+        if self.through != Some(origin) && sender_server(event) != Some(origin) {
+            return Err(NoAnswer::Origin { origin: origin.as_str().to_owned() });
+        }
+        Ok(is_ban)
+    }
+
+    /// What another user has made of the user's membership; none if that is malformed.
+    fn answered_with(&self, event: &WholePdu<'_>) -> Result<Option<Membership>, NoAnswer> {
+        let pdu = event.pdu();
+        if event.signed().version() != self.version {
+            return Err(NoAnswer::OtherVersion { found: event.signed().version() });
+        }
+        if pdu.room_id() != Some(self.room_id.as_str()) {
+            return Err(NoAnswer::OtherRoom);
+        }
+        if !pdu.is_type(EventType::Member) || pdu.state_key() != Some(self.user_id.as_str()) {
+            return Err(NoAnswer::OtherUser);
+        }
+        if pdu.sender() == self.user_id.as_str() {
+            return Err(NoAnswer::ByTheUser);
+        }
+        Ok(pdu.member_facts().membership())
+    }
+
+    fn check_current(&self) -> Result<(), NoAnswer> {
+        if self.current == Some(self.event_id) { Ok(()) } else { Err(NoAnswer::NotCurrent) }
+    }
+
+    /// Events that change a user's membership name the one before it: the link to what they answer.
+    ///
+    /// <https://spec.matrix.org/v1.19/server-server-api/#auth-events-selection>
+    fn is_auth_event_of(&self, event: &WholePdu<'_>) -> bool {
+        event.signed().formatted().auth_events().any(|id| id == self.event_id.as_str())
+    }
+}
+
+impl<'a> SentKnock<'a> {
+    const fn outstanding(&self) -> Outstanding<'a> {
+        let Self { room_id, user_id, event_id, version, current, through } = *self;
+        Outstanding { room_id, user_id, event_id, version, current, through }
+    }
+
     /// What an invite means to the knock. While the knock is pending, every invite of the user to the room is its
     /// acceptance.
     ///
@@ -129,28 +254,25 @@ impl SentKnock<'_> {
     /// # Errors
     ///
     /// [`NoAnswer`], by the first of these that it is: [`OtherVersion`](NoAnswer::OtherVersion),
-    /// [`OtherRoom`](NoAnswer::OtherRoom), [`OtherUser`](NoAnswer::OtherUser), [`ByTheKnocker`](NoAnswer::ByTheKnocker),
-    /// [`NotAnInvite`](NoAnswer::NotAnInvite), [`NotKnocking`](NoAnswer::NotKnocking).
+    /// [`OtherRoom`](NoAnswer::OtherRoom), [`OtherUser`](NoAnswer::OtherUser), [`ByTheUser`](NoAnswer::ByTheUser),
+    /// [`NotAnInvite`](NoAnswer::NotAnInvite), [`NotCurrent`](NoAnswer::NotCurrent).
     pub fn acceptance(&self, invite: &WholePdu<'_>) -> Result<Acceptance, NoAnswer> {
-        match self.answered_with(invite)? {
+        let outstanding = self.outstanding();
+        match outstanding.answered_with(invite)? {
             Some(Membership::Invite) => {}
             _ => return Err(NoAnswer::NotAnInvite),
         }
-        self.check_pending()?;
+        outstanding.check_current()?;
         // Of a third-party invite the sender's server need not have signed anything: anybody could name the knock.
-        let is_linked = self.is_auth_event_of(invite) && is_signed_by_its_sender(invite);
+        let is_linked = outstanding.is_auth_event_of(invite) && is_signed_by_its_sender(invite);
         Ok(if is_linked { Acceptance::LinkedByAuthEvents } else { Acceptance::MerelyInvited })
     }
 
     /// Whether a leave or a ban is to be believed that comes from a room which this server is not in. Unstable: [MSC4233].
     ///
     /// `origin` is the server whose authenticated request has brought the event. To be believed, it has to be whole (so its
-    /// sender's server has signed it) and to meet three conditions:
-    ///
-    /// 1. The knock is the user's current membership.
-    /// 2. The knock is among the event's `auth_events`: who made it has seen the knock. Nobody outside the room gets to know
-    ///    the knock's ID.
-    /// 3. It comes from the server that was knocked through, or from its sender's own.
+    /// sender's server has signed it) and to meet the three conditions of the [module](self). (Nobody outside the room gets to
+    /// know the knock's ID.)
     ///
     /// What remains is that a server in the room can make up a denial. The room does not notice, and the user may knock again.
     ///
@@ -159,52 +281,12 @@ impl SentKnock<'_> {
     /// # Errors
     ///
     /// [`NoAnswer`], by the first of these that it is: [`OtherVersion`](NoAnswer::OtherVersion),
-    /// [`OtherRoom`](NoAnswer::OtherRoom), [`OtherUser`](NoAnswer::OtherUser), [`ByTheKnocker`](NoAnswer::ByTheKnocker),
-    /// [`NeitherLeaveNorBan`](NoAnswer::NeitherLeaveNorBan); then the conditions: [`NotKnocking`](NoAnswer::NotKnocking),
-    /// [`KnockNotInAuthEvents`](NoAnswer::KnockNotInAuthEvents), [`Origin`](NoAnswer::Origin).
+    /// [`OtherRoom`](NoAnswer::OtherRoom), [`OtherUser`](NoAnswer::OtherUser), [`ByTheUser`](NoAnswer::ByTheUser),
+    /// [`NeitherLeaveNorBan`](NoAnswer::NeitherLeaveNorBan); then the conditions: [`NotCurrent`](NoAnswer::NotCurrent),
+    /// [`NotInAuthEvents`](NoAnswer::NotInAuthEvents), [`Origin`](NoAnswer::Origin).
     pub fn msc4233_denial(&self, event: &WholePdu<'_>, origin: ServerName<'_>) -> Result<Msc4233Denial, NoAnswer> {
-        let denial = match self.answered_with(event)? {
-            Some(Membership::Leave) => Msc4233Denial::Declined,
-            Some(Membership::Ban) => Msc4233Denial::Banned,
-            _ => return Err(NoAnswer::NeitherLeaveNorBan),
-        };
-        self.check_pending()?;
-        if !self.is_auth_event_of(event) {
-            return Err(NoAnswer::KnockNotInAuthEvents);
-        }
-        if self.through != Some(origin) && sender_server(event) != Some(origin) {
-            return Err(NoAnswer::Origin { origin: origin.as_str().to_owned() });
-        }
-        Ok(denial)
-    }
-
-    /// What another user has made of the knocker's membership; none if that is malformed.
-    fn answered_with(&self, event: &WholePdu<'_>) -> Result<Option<Membership>, NoAnswer> {
-        let pdu = event.pdu();
-        if event.signed().version() != self.version {
-            return Err(NoAnswer::OtherVersion { found: event.signed().version() });
-        }
-        if pdu.room_id() != Some(self.room_id.as_str()) {
-            return Err(NoAnswer::OtherRoom);
-        }
-        if !pdu.is_type(EventType::Member) || pdu.state_key() != Some(self.user_id.as_str()) {
-            return Err(NoAnswer::OtherUser);
-        }
-        if pdu.sender() == self.user_id.as_str() {
-            return Err(NoAnswer::ByTheKnocker);
-        }
-        Ok(pdu.member_facts().membership())
-    }
-
-    fn check_pending(&self) -> Result<(), NoAnswer> {
-        if self.current == Some(self.event_id) { Ok(()) } else { Err(NoAnswer::NotKnocking) }
-    }
-
-    /// Events that change a user's membership name the one before it: the link to what they answer.
-    ///
-    /// <https://spec.matrix.org/v1.19/server-server-api/#auth-events-selection>
-    fn is_auth_event_of(&self, event: &WholePdu<'_>) -> bool {
-        event.signed().formatted().auth_events().any(|id| id == self.event_id.as_str())
+        let is_ban = self.outstanding().is_ended_with_ban(event, origin)?;
+        Ok(if is_ban { Msc4233Denial::Banned } else { Msc4233Denial::Declined })
     }
 }
 

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::exchange::{Exchange, Sent, Told};
 use super::failure::{Failure, Said};
 use super::out_of_band::SentKnock;
-use super::room_state::{ShowUnverified, ShownEvent, check_unverified, is_create};
+use super::room_state::{ShowUnverified, Shown, ShownEvent};
 use super::stored::{StoredError, StoredEvent};
 use crate::error::ErrorResponse;
 use crate::event::{Event, EventType, FormatError, Membership, Pdu, PduError, SignedEvent};
@@ -23,29 +23,6 @@ pub struct PendingKnock {
     server: OwnedServerName,
     event: SignedEvent,
     shown: Shown,
-}
-
-/// What came with the answer.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub(super) struct Shown {
-    #[serde(with = "super::stored::texts")]
-    pub(super) verified: Vec<StrippedEvent>,
-    /// What nobody has signed.
-    #[serde(with = "super::stored::texts")]
-    pub(super) unverified: Vec<StrippedEvent>,
-}
-
-impl Shown {
-    /// Leaves out what is not verified and must not be shown.
-    fn checked(self, version: RoomVersion) -> Self {
-        let mut unverified: Vec<StrippedEvent> = Vec::new();
-        for event in self.unverified {
-            if check_unverified(version, &event, self.verified.iter().chain(&unverified)).is_ok() {
-                unverified.push(event);
-            }
-        }
-        Self { unverified, ..self }
-    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -230,21 +207,8 @@ impl PendingKnock {
     /// Leaves out member events of the user that other servers sent.
     #[must_use]
     pub fn knock_state(&self, unverified: ShowUnverified) -> Vec<ShownEvent> {
-        let is_own = |event: &StrippedEvent| {
-            event.event_type() == EventType::Member.as_str() && self.user_id == *event.state_key()
-        };
-        let others: &[StrippedEvent] = match unverified {
-            ShowUnverified::BeforeV12 if self.version.rules().create_event_is_room_id => &[],
-            ShowUnverified::Never => &[],
-            ShowUnverified::BeforeV12 | ShowUnverified::Always => &self.shown.unverified,
-        };
-        let shown = |is_verified| move |event: StrippedEvent| ShownEvent { event, is_verified };
-        let verified = self.shown.verified.iter().filter(|event| !is_own(event)).cloned().map(shown(true));
-        let mut events: Vec<ShownEvent> = verified.chain(others.iter().cloned().map(shown(false))).collect();
-        events.sort_by_key(|shown| !is_create(&shown.event));
         let own = self.event.pdu().ok().and_then(|event| StrippedEvent::of(&event));
-        events.extend(own.map(shown(true)));
-        events
+        self.shown.to_client(self.version, self.user_id(), own, unverified)
     }
 }
 

@@ -14,10 +14,13 @@
 //!
 //! <https://spec.matrix.org/v1.19/server-server-api/#put_matrixfederationv1send_knockroomideventid>
 
+mod shown;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+pub(super) use self::shown::Shown;
 use crate::event::{
     Event, EventType, FormatError, FormattedPdu, Keys, Pdu, SignatureError, VerifiedPdu, Verify, room_id_of_create,
     signed_len, without_unsigned,
@@ -33,8 +36,8 @@ pub const MAX_ANSWER_BYTES: usize = 8 << 20;
 pub const MAX_ENTRIES: usize = 100;
 /// The longest entry without `unsigned` that is looked at, in bytes.
 pub const MAX_ENTRY_BYTES: usize = 65_536;
-/// The most keys that are asked for the sake of one entry: a server signs with one, or with two while it changes them.
-const MAX_KEYS_PER_ENTRY: usize = 8;
+/// The most keys that are asked for the sake of one event: a server signs with one, or with two while it changes them.
+pub(super) const MAX_KEYS_PER_EVENT: usize = 8;
 
 /// Why an entry is not shown.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -185,7 +188,7 @@ impl ReceivedRoomState {
             let Ok(Read::Whole(event)) = entry.read(version) else { continue };
             let Ok(sender) = UserId::parse(event.pdu().sender()) else { continue };
             let server = sender.server_name();
-            let key_ids = event.key_ids(server.as_str()).into_iter().take(MAX_KEYS_PER_ENTRY);
+            let key_ids = event.key_ids(server.as_str()).into_iter().take(MAX_KEYS_PER_EVENT);
             wanted.entry(server.into_owned()).or_default().extend(key_ids);
         }
         wanted
@@ -287,7 +290,7 @@ impl VerifiedRoomState {
         let signed = event.check_signatures_with_sender(keys, verifier, now)?;
         let event = match signed.check_hash()? {
             VerifiedPdu::Whole(whole) => StrippedEvent::of(whole.pdu()),
-            VerifiedPdu::Redacted(redacted) => StrippedEvent::of(&redacted.pdu().map_err(FormatError::Pdu)?),
+            VerifiedPdu::Redacted(redacted) => StrippedEvent::of(&redacted.pdu()),
         };
         let event = event.ok_or(Dropped::NotState).and_then(shallow)?;
         match is_create(&event) {
@@ -316,7 +319,7 @@ impl VerifiedRoomState {
 
 /// Checks that an event that nobody has signed may be shown beside the `known` ones: never a member event, since v12 never a
 /// create event (of whatever state key: there are clients that look at the type alone), and no second one in a place.
-pub(super) fn check_unverified<'k>(
+fn check_unverified<'k>(
     version: RoomVersion,
     event: &StrippedEvent,
     mut known: impl Iterator<Item = &'k StrippedEvent>,
@@ -357,7 +360,7 @@ fn belonging<'a>(event: FormattedPdu<'a>, room_id: RoomId<'_>) -> Result<Formatt
     if of_event == Some(room_id.as_str()) { Ok(event) } else { Err(Dropped::OtherRoom) }
 }
 
-pub(super) fn is_create(event: &StrippedEvent) -> bool {
+fn is_create(event: &StrippedEvent) -> bool {
     event.event_type() == EventType::Create.as_str() && event.state_key().is_empty()
 }
 

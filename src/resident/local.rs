@@ -1,28 +1,31 @@
-//! A knock of this server's own user on a room that this server is in, and the leave that takes it back.
+//! An event of this server's own user in a room that this server is in: a knock, a leave, an answer.
 
-use std::marker::PhantomData;
-
-use super::{HostError, PolicyVerdict, Refusal, RequestKind, policy_server, reads_of_policy_server};
+use super::{HostError, Refusal, RequestKind};
 use crate::auth::{Selection, authorize};
-use crate::event::{MAX_SUBMITTED_BYTES, NoVerifier, Pdu, Sign, SignedEvent, sign_event};
+use crate::event::{
+    FormattedPdu, MAX_EVENT_BYTES, MAX_SUBMITTED_BYTES, NoVerifier, Pdu, PduError, Sign, SignedEvent, sign_event,
+};
 use crate::id::ServerName;
+use crate::policy::{PolicyServer, PolicyVerdict};
 use crate::room_version::RoomVersion;
 use crate::state::{NotLookedUp, Reads, RoomState};
 use crate::template::{CheckedTemplate, Details, Template};
 
-/// A signed event of a local user that still has to pass the room's policy server.
+/// A signed event of a local user that still has to pass the room's [policy server](crate::policy): a
+/// [`Knock`](super::Knock), a [`Leave`](super::Leave), or an answer ([`Action`](super::answer::Action)).
 ///
 /// It can be sent only after [`accept`](Self::accept).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LocalEvent<K> {
     signed: SignedEvent,
     version: RoomVersion,
-    kind: PhantomData<K>,
+    kind: K,
 }
 
-impl<K: RequestKind> LocalEvent<K> {
+impl<K> LocalEvent<K> {
     pub(super) fn sign(
         template: Template,
+        kind: K,
         server: ServerName<'_>,
         details: &Details,
         now: u64,
@@ -34,7 +37,11 @@ impl<K: RequestKind> LocalEvent<K> {
         if signed.text().len() > MAX_SUBMITTED_BYTES {
             return Err(Refusal::TooLarge);
         }
-        Ok(Self { signed, version, kind: PhantomData })
+        Ok(Self { signed, version, kind })
+    }
+
+    pub(super) const fn version(&self) -> RoomVersion {
+        self.version
     }
 
     /// Returns the event as the policy server is to be shown it: canonical JSON.
@@ -49,45 +56,70 @@ impl<K: RequestKind> LocalEvent<K> {
         self.signed.event_id()
     }
 
-    /// Returns the entries of the current state that [`policy_server`](Self::policy_server) reads.
-    #[must_use]
-    pub fn reads_of_policy_server(&self) -> Reads {
-        reads_of_policy_server()
-    }
-
-    /// Returns the server that the room names as its policy server, well-formed or not. Whether it counts as one is for the
-    /// host to say: it does if a user of it is joined.
+    /// Returns the event, to be shown to the room's [policy server](crate::policy). It knows its ID.
     ///
     /// # Errors
     ///
-    /// [`NotLookedUp`] if a snapshot lacks an entry.
-    pub fn policy_server(&self, state: &(impl RoomState + ?Sized)) -> Result<Option<String>, NotLookedUp> {
-        policy_server(state)
+    /// None in practice: the event was written here.
+    pub fn formatted(&self) -> Result<FormattedPdu<'_>, Refusal> {
+        Ok(Pdu::parse(self.signed.text())?.check_format(self.version)?)
+    }
+
+    /// Returns the policy server that the current state names; it reads the entry of [`PolicyServer::reads`].
+    ///
+    /// # Errors
+    ///
+    /// [`NotLookedUp`] if a snapshot lacks the entry.
+    pub fn policy_server(&self, state: &(impl RoomState + ?Sized)) -> Result<Option<PolicyServer>, NotLookedUp> {
+        PolicyServer::named(state)
     }
 
     /// Returns the entries of the current state that [`accept`](Self::accept) reads.
     #[must_use]
     pub fn reads(&self) -> Reads {
-        self.signed.pdu().map_or_else(|_| Reads::default(), |event| Selection::of(self.version, &event).reads())
+        let of_rules = self.signed.pdu().map(|event| Selection::of(self.version, &event).reads());
+        of_rules.unwrap_or_default().and(&PolicyServer::reads())
     }
 
-    /// Takes the answer of the policy server and returns the event, which is to be appended to the room and sent to every
+    /// The event, [passed](passed).
+    pub(super) fn passed(
+        self,
+        state: &(impl RoomState + ?Sized),
+        policy: PolicyVerdict,
+    ) -> Result<(SignedEvent, K), Refusal> {
+        Ok((passed(self.version, self.signed, state, policy)?, self.kind))
+    }
+}
+
+/// An event of this server, authorized by the current state once more and with the signature of the policy server. With that
+/// it may be too large, and every other server would drop it.
+pub(super) fn passed(
+    version: RoomVersion,
+    signed: SignedEvent,
+    state: &(impl RoomState + ?Sized),
+    policy: PolicyVerdict,
+) -> Result<SignedEvent, Refusal> {
+    let event = Pdu::parse(signed.text())?.check_format(version)?;
+    authorize(version, event.pdu(), state, &NoVerifier).map_err(Refusal::by_current_state)?;
+    let text = match policy.passed(event.pdu(), state)? {
+        Some(signature) => signature.added_to(&event).map_err(PduError::from)?,
+        None => return Ok(signed),
+    };
+    if text.len() > MAX_EVENT_BYTES {
+        return Err(Refusal::TooLarge);
+    }
+    Ok(SignedEvent::from_stored(version, text)?)
+}
+
+impl<K: RequestKind> LocalEvent<K> {
+    /// Takes the verdict of the policy server and returns the event, which is to be appended to the room and sent to every
     /// server with a joined user. It is authorized by the current state once more: the room may have changed while the
     /// policy server was asked.
     ///
     /// # Errors
     ///
-    /// [`Refusal::Rejected`], [`Refusal::Policy`], [`Refusal::Host`].
+    /// [`Refusal::Rejected`], [`Refusal::Policy`], [`Refusal::TooLarge`], [`Refusal::Host`].
     pub fn accept(self, state: &(impl RoomState + ?Sized), policy: PolicyVerdict) -> Result<SignedEvent, Refusal> {
-        let event = self.pdu()?;
-        authorize(self.version, &event, state, &NoVerifier).map_err(Refusal::by_current_state)?;
-        policy.admitted()?;
-        drop(event);
-        Ok(self.signed)
-    }
-
-    fn pdu(&self) -> Result<Pdu<'_>, Refusal> {
-        // It was written here.
-        Ok(self.signed.pdu()?)
+        Ok(self.passed(state, policy)?.0)
     }
 }

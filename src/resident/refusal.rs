@@ -1,9 +1,10 @@
 //! Why a resident server refuses, and the one map from there to the wire.
 
-use super::submission::UnknownAuthEvents;
 use crate::auth::{AuthorizeError, Rejection};
-use crate::error::{Errcode, ErrorResponse};
-use crate::event::{EventType, FormatError, PduError, SignError, SignatureError};
+use crate::error::{Errcode, ErrorResponse, PathError};
+use crate::event::{EventType, FormatError, Membership, PduError, SignError, SignatureError};
+use crate::policy::{NotPassed, PolicyRefusal};
+use crate::receipt::UnknownAuthEvents;
 use crate::room_version::RoomVersion;
 use crate::state::NotLookedUp;
 use crate::template::TemplateError;
@@ -14,21 +15,9 @@ use crate::template::TemplateError;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Refusal {
-    /// The path is none of this endpoint's.
-    #[error("the path is not that of the endpoint")]
-    NoSuchEndpoint,
-    /// The endpoint does not have this method.
-    #[error("the endpoint does not have this method")]
-    Method,
-    /// The path or the query is too long.
-    #[error("the path or the query is too long")]
-    UriTooLong,
-    /// The path is not percent-encoded UTF-8.
-    #[error("the path is not percent-encoded UTF-8")]
-    Encoding,
-    /// The path does not hold a valid room ID.
-    #[error("not a room ID")]
-    RoomId,
+    /// The path or the query is not that of the endpoint.
+    #[error(transparent)]
+    Path(#[from] PathError),
     /// This server does not know the room.
     #[error("unknown room")]
     UnknownRoom,
@@ -121,9 +110,15 @@ pub enum Refusal {
     /// The host refuses with an error of its own.
     #[error("refused by the host: {}", .0.error())]
     ByHost(Box<ErrorResponse>),
+    /// There is no knock (no invite, no ban) of that user that the answer would be to, or it is the sender's own.
+    #[error("the membership of the user is not `{expected}`")]
+    NothingToAnswer {
+        /// What the membership would have to be.
+        expected: Membership,
+    },
     /// The policy server of the room did not sign the event.
-    #[error("refused by the policy server of the room")]
-    Policy,
+    #[error("{0}")]
+    Policy(PolicyRefusal),
     /// No refusal: the host made a mistake.
     #[error(transparent)]
     Host(#[from] HostError),
@@ -154,6 +149,10 @@ pub enum HostError {
     /// The create event of the room has no text that could be sent.
     #[error("the create event of the room has no text that could be sent")]
     NoCreateEvent,
+    /// The verdict of the policy server is of another server, key or event than those that count by the current state, or there
+    /// is none. Perhaps the room has changed meanwhile: the host asks the server that the room names now.
+    #[error("the verdict is not that of the policy server that the room names now")]
+    PolicyServer,
     /// The host cannot sign.
     #[error("{0}")]
     Sign(#[from] SignError),
@@ -230,14 +229,8 @@ impl Refusal {
     #[must_use]
     pub fn to_response(&self) -> ErrorResponse {
         let (errcode, error) = match self {
-            Self::NoSuchEndpoint => (Errcode::Unrecognized, "No such endpoint"),
-            Self::Method => return ErrorResponse::method_not_allowed(),
-            Self::UriTooLong => return ErrorResponse::uri_too_long(),
-            Self::Encoding => (Errcode::InvalidParam, "The path is not percent-encoded UTF-8"),
-            // What is no room ID is the ID of no room.
-            Self::RoomId | Self::UnknownRoom | Self::NotInRoom | Self::PartialState => {
-                (Errcode::NotFound, "Unknown room")
-            }
+            Self::Path(error) => return error.to_response(),
+            Self::UnknownRoom | Self::NotInRoom | Self::PartialState => (Errcode::NotFound, "Unknown room"),
             Self::ServerDenied => (Errcode::Forbidden, "The server is not allowed in the room"),
             Self::UserId => (Errcode::InvalidParam, "Not a user ID"),
             Self::UserOfOtherServer => (Errcode::Forbidden, "The user is of another server"),
@@ -274,7 +267,16 @@ impl Refusal {
             Self::TooLarge => (Errcode::TooLarge, "The event is too large"),
             Self::TooDeep => (Errcode::BadJson, "The event is nested too deep"),
             Self::RateLimited { retry_after_ms } => return ErrorResponse::limit_exceeded(*retry_after_ms),
-            Self::Forbidden | Self::Policy => (Errcode::Forbidden, "Not allowed here"),
+            Self::NothingToAnswer { expected } => (
+                Errcode::Forbidden,
+                match expected {
+                    Membership::Invite => "The user is not invited",
+                    Membership::Ban => "The user is not banned",
+                    Membership::Knock | Membership::Join | Membership::Leave => "The user does not knock",
+                },
+            ),
+            Self::Policy(refusal) => return refusal.to_response(),
+            Self::Forbidden => (Errcode::Forbidden, "Not allowed here"),
             Self::Suspended => (Errcode::UserSuspended, "The user is suspended"),
             Self::ByHost(response) => return (**response).clone(),
             Self::Host(_) => return ErrorResponse::internal("Internal server error"),
@@ -355,6 +357,16 @@ impl From<Mismatch> for Refusal {
 impl From<NotLookedUp> for Refusal {
     fn from(error: NotLookedUp) -> Self {
         Self::Host(error.into())
+    }
+}
+
+impl From<NotPassed> for Refusal {
+    fn from(error: NotPassed) -> Self {
+        match error {
+            NotPassed::Refused(refusal) => Self::Policy(refusal),
+            NotPassed::OtherVerdict => HostError::PolicyServer.into(),
+            NotPassed::NotLookedUp(error) => error.into(),
+        }
     }
 }
 

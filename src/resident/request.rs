@@ -3,11 +3,11 @@
 use std::borrow::Cow;
 use std::marker::PhantomData;
 
-use super::path::{self, Path};
 use super::{Decision, Knock, Leave, LocalEvent, Refusal, RequestKind, ResidentRoom, reads_of_check};
 use crate::auth::{Selection, authorize_proposal};
 use crate::event::{Proposal, Sign};
 use crate::id::{RoomId, ServerName, UserId};
+use crate::path::{self, Path};
 use crate::state::{Reads, RoomState};
 use crate::template::{Details, PrevEvent, Template};
 use crate::wire::HttpRequest;
@@ -108,7 +108,7 @@ impl<'q, K: RequestKind> MakeRequest<'q, K> {
     ///
     /// # Errors
     ///
-    /// [`Refusal::NoSuchEndpoint`], [`Refusal::Method`], [`Refusal::UriTooLong`], [`Refusal::Encoding`], [`Refusal::RoomId`].
+    /// [`Refusal::Path`].
     pub fn parse(origin: ServerName<'q>, request: HttpRequest<'q>) -> Result<Self, Refusal> {
         let Path { room_id, last, .. } = path::parse("GET", K::MAKE, &["v1"], request)?;
         let versions = if K::MAKE == Knock::MAKE { path::values("ver", request.query)? } else { Vec::new() };
@@ -248,6 +248,6 @@ impl<K: RequestKind> ApprovedRequest<'_, '_, K> {
         signer: &(impl Sign + ?Sized),
     ) -> Result<LocalEvent<K>, Refusal> {
         let template = self.template(state, prev_events, now)?;
-        LocalEvent::sign(template, self.0.user_id().server_name(), details, now, signer)
+        LocalEvent::sign(template, K::default(), self.0.user_id().server_name(), details, now, signer)
     }
 }

@@ -16,7 +16,8 @@
 //! ```
 //! # use matrix_knock::event::{Event, Keys, Verify};
 //! # use matrix_knock::resident::submission::{Accepted, AuthEventRef, SendKnock};
-//! # use matrix_knock::resident::{Decision, Knock, PolicyVerdict, Refusal, ResidentRoom};
+//! # use matrix_knock::policy::PolicyVerdict;
+//! # use matrix_knock::resident::{Decision, Knock, Refusal, ResidentRoom};
 //! # use matrix_knock::state::RoomState;
 //! fn all_steps<'q>(
 //!     request: &'q SendKnock<'_>, room: &ResidentRoom, keys: &impl Keys, verifier: &(impl Verify + ?Sized),
@@ -25,7 +26,7 @@
 //!     let checked = request.check(room, state)?.verify(keys, verifier, 0)?;
 //!     let auth_events = checked.match_auth_events(found)?;
 //!     let authorized = checked.authorize(&auth_events, state, state)?;
-//!     authorized.accept(state, PolicyVerdict::NotUsed, Decision::Admit)
+//!     authorized.accept(state, PolicyVerdict::NotNamed, Decision::Admit)
 //! }
 //! ```
 //!
@@ -34,7 +35,8 @@
 //! ```compile_fail,E0599
 //! # use matrix_knock::event::{Event, Keys, Verify};
 //! # use matrix_knock::resident::submission::{Accepted, AuthEventRef, SendKnock};
-//! # use matrix_knock::resident::{Decision, Knock, PolicyVerdict, Refusal, ResidentRoom};
+//! # use matrix_knock::policy::PolicyVerdict;
+//! # use matrix_knock::resident::{Decision, Knock, Refusal, ResidentRoom};
 //! # use matrix_knock::state::RoomState;
 //! # fn all_steps<'q>(
 //! #     request: &'q SendKnock<'_>, room: &ResidentRoom, keys: &impl Keys, verifier: &(impl Verify + ?Sized),
@@ -43,7 +45,7 @@
 //! let checked = request.check(room, state)?;
 //! let auth_events = checked.match_auth_events(found)?;
 //! # let authorized = checked.authorize(&auth_events, state, state)?;
-//! # authorized.accept(state, PolicyVerdict::NotUsed, Decision::Admit)
+//! # authorized.accept(state, PolicyVerdict::NotNamed, Decision::Admit)
 //! # }
 //! ```
 //!
@@ -52,14 +54,15 @@
 //! ```compile_fail,E0599
 //! # use matrix_knock::event::{Event, Keys, Verify};
 //! # use matrix_knock::resident::submission::{Accepted, AuthEventRef, SendKnock};
-//! # use matrix_knock::resident::{Decision, Knock, PolicyVerdict, Refusal, ResidentRoom};
+//! # use matrix_knock::policy::PolicyVerdict;
+//! # use matrix_knock::resident::{Decision, Knock, Refusal, ResidentRoom};
 //! # use matrix_knock::state::RoomState;
 //! # fn all_steps<'q>(
 //! #     request: &'q SendKnock<'_>, room: &ResidentRoom, keys: &impl Keys, verifier: &(impl Verify + ?Sized),
 //! #     found: Vec<AuthEventRef<impl Event>>, state: &impl RoomState,
 //! # ) -> Result<Accepted<'q, Knock>, Refusal> {
 //! let checked = request.check(room, state)?.verify(keys, verifier, 0)?;
-//! checked.accept(state, PolicyVerdict::NotUsed, Decision::Admit)
+//! checked.accept(state, PolicyVerdict::NotNamed, Decision::Admit)
 //! # }
 //! ```
 //!
@@ -68,7 +71,8 @@
 //! ```compile_fail,E0308
 //! # use matrix_knock::event::{Event, Keys, Verify};
 //! # use matrix_knock::resident::submission::{Accepted, AuthEventRef, SendLeave};
-//! # use matrix_knock::resident::{Decision, Knock, PolicyVerdict, Refusal, ResidentRoom};
+//! # use matrix_knock::policy::PolicyVerdict;
+//! # use matrix_knock::resident::{Decision, Knock, Refusal, ResidentRoom};
 //! # use matrix_knock::state::RoomState;
 //! # fn all_steps<'q>(
 //! #     request: &'q SendLeave<'_>, room: &ResidentRoom, keys: &impl Keys, verifier: &(impl Verify + ?Sized),
@@ -77,7 +81,7 @@
 //! #   let checked = request.check(room, state)?.verify(keys, verifier, 0)?;
 //! #   let auth_events = checked.match_auth_events(found)?;
 //! let authorized = checked.authorize(&auth_events, state, state)?;
-//! authorized.accept(state, PolicyVerdict::NotUsed, Decision::Admit)
+//! authorized.accept(state, PolicyVerdict::NotNamed, Decision::Admit)
 //! # }
 //! ```
 //!
@@ -96,23 +100,22 @@
 //! <https://spec.matrix.org/v1.19/server-server-api/#checks-performed-on-receipt-of-a-pdu>
 
 mod accepted;
-mod auth_events;
 mod authorized;
 
 use std::borrow::Cow;
 use std::marker::PhantomData;
 
 pub use self::accepted::{Accepted, Repeated};
-use self::auth_events::ByAuthEvents;
-pub use self::auth_events::{AuthEventRef, AuthEvents, UnknownAuthEvents};
 pub use self::authorized::{AuthorizedEvent, HostVerdict};
-use super::path::{self, Path};
 use super::{AuthStage, HostError, Knock, Leave, Mismatch, Refusal, RequestKind, ResidentRoom, reads_of_check};
 use crate::auth::{Selection, authorize};
 use crate::event::{
     Event, EventType, FormattedPdu, Keys, MAX_SUBMITTED_BYTES, NoVerifier, Pdu, VerifiedPdu, Verify, WholePdu,
 };
 use crate::id::{RoomId, ServerName, UserId};
+use crate::path::{self, Path};
+use crate::receipt::ByAuthEvents;
+pub use crate::receipt::{AuthEventRef, AuthEvents, UnknownAuthEvents};
 use crate::state::{Reads, RoomState};
 use crate::wire::HttpRequest;
 
@@ -168,7 +171,7 @@ impl<'q, K: RequestKind> SendRequest<'q, K> {
     ///
     /// # Errors
     ///
-    /// [`Refusal::NoSuchEndpoint`], [`Refusal::Method`], [`Refusal::UriTooLong`], [`Refusal::Encoding`], [`Refusal::RoomId`],
+    /// [`Refusal::Path`],
     /// [`Refusal::NotUtf8`].
     ///
     /// # Examples
@@ -371,7 +374,7 @@ impl<'q, K: RequestKind> SignatureChecked<'q, K> {
         &self,
         found: impl IntoIterator<Item = AuthEventRef<E>>,
     ) -> Result<AuthEvents<E>, UnknownAuthEvents> {
-        AuthEvents::matching(&self.pdu, found)
+        AuthEvents::matching(self.event_id(), self.auth_events(), found)
     }
 
     /// Returns the entries that [`authorize`](Self::authorize) reads, of the state before the event and of the current one.
@@ -405,7 +408,8 @@ impl<'q, K: RequestKind> SignatureChecked<'q, K> {
             true => current.event(EventType::Create, "")?,
             false => None,
         };
-        let by_itself = auth_events.check_event(&self.pdu, create.as_ref());
+        let signed_by: Vec<&str> = self.pdu.signed().signed_by().collect();
+        let by_itself = auth_events.check_event(version, event, &signed_by, create.as_ref());
         by_itself.map_err(Refusal::authorizing(AuthStage::Itself))?;
 
         let by_auth_events = ByAuthEvents::new(auth_events, create.as_ref());

@@ -78,24 +78,25 @@ pub enum BadTemplate {
     Duplicate(&'static str),
 }
 
-/// What a knocker says with the knock: the rest of the content of the event. What is not there is left out, and is never null.
+/// What the sender says with the change: the rest of the content of the event. What is not there is left out, and is never null.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Details {
-    /// Why the user knocks, or leaves.
+    /// Why the user knocks, leaves, or answers.
     pub reason: Option<String>,
-    /// The user's display name.
+    /// The display name of the user whose membership changes.
     pub displayname: Option<String>,
-    /// The user's avatar: an `mxc://` URI.
+    /// The avatar of that user: an `mxc://` URI.
     pub avatar_url: Option<String>,
 }
 
-/// A template that is what was asked for: of this room, by this user.
+/// A template that is what was asked for: of this room, by this user; or this server's own.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CheckedTemplate {
     version: RoomVersion,
     membership: Membership,
     room_id: String,
-    user_id: String,
+    sender: String,
+    target: String,
     auth_events: Vec<String>,
     prev_events: Vec<String>,
     depth: u64,
@@ -104,8 +105,8 @@ pub struct CheckedTemplate {
 /// What this server proposes itself, in a room that it is in.
 impl From<Template> for CheckedTemplate {
     fn from(template: Template) -> Self {
-        let Template { version, membership, room_id, user_id, auth_events, prev_events, depth, .. } = template;
-        Self { version, membership, room_id, user_id, auth_events, prev_events, depth }
+        let Template { version, membership, room_id, sender, target, auth_events, prev_events, depth, .. } = template;
+        Self { version, membership, room_id, sender, target, auth_events, prev_events, depth }
     }
 }
 
@@ -207,7 +208,8 @@ impl CheckedTemplate {
             version,
             membership,
             room_id: room_id.as_str().to_owned(),
-            user_id: user_id.as_str().to_owned(),
+            sender: user_id.as_str().to_owned(),
+            target: user_id.as_str().to_owned(),
             auth_events: event_ids("auth_events", version, 0..=MAX_AUTH_EVENTS, event.auth_events)?,
             prev_events: event_ids("prev_events", version, 1..=MAX_PREV_EVENTS, event.prev_events)?,
             depth,
@@ -242,7 +244,7 @@ impl CheckedTemplate {
         out.push_str(&format!(r#""origin_server_ts":{},"prev_events":"#, now.min(MAX_DEPTH)));
         push_strings(&mut out, &self.prev_events);
         out.push(',');
-        for (key, value) in [("room_id", &self.room_id), ("sender", &self.user_id), ("state_key", &self.user_id)] {
+        for (key, value) in [("room_id", &self.room_id), ("sender", &self.sender), ("state_key", &self.target)] {
             push_member(&mut out, key, Some(value));
         }
         out.push_str(r#""type":"m.room.member"}"#);

@@ -30,6 +30,23 @@ pub(crate) fn federates(content: &str) -> Result<bool, Malformed> {
     }
 }
 
+/// The `room_version`, if it is a string.
+pub(crate) fn room_version(content: &str) -> Option<Cow<'_, str>> {
+    let mut version = Field::Missing;
+    let read = read_object(content, |key, reader| {
+        if key.is("room_version") {
+            version.put(reader.string_field()?);
+        } else {
+            reader.skip_value()?;
+        }
+        Ok(())
+    });
+    match (read, version) {
+        (Ok(()), Field::Is(version)) => Some(version.text()),
+        _ => None,
+    }
+}
+
 /// The `creator` of a room of version 1 to 10. None if it is no user ID: such a creator is nobody.
 pub(crate) fn creator(content: &str) -> Option<Cow<'_, str>> {
     let mut creator = Field::Missing;

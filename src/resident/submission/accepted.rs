@@ -4,6 +4,7 @@ use super::super::{HostError, Knock, Refusal, RequestKind};
 use super::Answer;
 use crate::event::{Event, EventType, OwnedPdu, Pdu, PduError, WholePdu};
 use crate::json::JsonError;
+use crate::policy::PolicySignature;
 use crate::state::{NotLookedUp, Reads, RoomState};
 use crate::stripped_state::ShownTypes;
 
@@ -15,13 +16,14 @@ use crate::stripped_state::ShownTypes;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Accepted<'q, K> {
     pdu: WholePdu<'q>,
+    policy: Option<PolicySignature>,
     answer: Answer<K>,
     types: ShownTypes,
 }
 
 impl<'q, K: RequestKind> Accepted<'q, K> {
-    pub(super) fn of(pdu: WholePdu<'q>, answer: Answer<K>) -> Self {
-        Self { pdu, answer, types: ShownTypes::default() }
+    pub(super) fn of(pdu: WholePdu<'q>, policy: Option<PolicySignature>, answer: Answer<K>) -> Self {
+        Self { pdu, policy, answer, types: ShownTypes::default() }
     }
 
     /// Chooses what the answer to a knock shows of the room. The specification's list is shown otherwise.
@@ -42,14 +44,17 @@ impl<'q, K: RequestKind> Accepted<'q, K> {
         &self.pdu
     }
 
-    /// Returns the event as it is to be stored and sent: canonical JSON, without the `unsigned` that came with it. Nobody has
-    /// signed that, and clients would believe it.
+    /// Returns the event as it is to be stored and sent: canonical JSON, with the signature of the room's policy server, and without
+    /// the `unsigned` that came with it. Nobody has signed that, and clients would believe it.
     ///
     /// # Errors
     ///
     /// None in practice: the event was canonicalized when it came.
     pub fn to_text(&self) -> Result<String, JsonError> {
-        self.pdu.pdu().to_federation(self.pdu.signed().version())
+        match &self.policy {
+            Some(signature) => signature.added_to(self.pdu.signed().formatted()),
+            None => self.pdu.pdu().to_federation(self.pdu.signed().version()),
+        }
     }
 
     /// Returns the event as it is to be kept: as [`to_text`](Self::to_text) has it, with its ID.

@@ -1,9 +1,10 @@
 //! An event that every rule allows, and what is decided on it after that.
 
-use super::super::{AuthStage, Decision, PolicyVerdict, Refusal, RequestKind, policy_server, reads_of_policy_server};
+use super::super::{AuthStage, Decision, Refusal, RequestKind};
 use super::{Accepted, Answer};
 use crate::auth::{Selection, authorize};
-use crate::event::{NoVerifier, Pdu, WholePdu};
+use crate::event::{FormattedPdu, NoVerifier, Pdu, PduError, WholePdu};
+use crate::policy::{PolicyServer, PolicyVerdict};
 use crate::state::{NotLookedUp, Reads, RoomState};
 
 /// What a host's own authorization says of an event, where it stands in place of this crate's.
@@ -45,35 +46,35 @@ impl<'q, K: RequestKind> AuthorizedEvent<'q, K> {
         self.pdu.pdu()
     }
 
-    /// Returns the entry of the current state that [`policy_server`](Self::policy_server) reads.
+    /// Returns the event, to be shown to the room's [policy server](crate::policy).
     #[must_use]
-    pub fn reads_of_policy_server(&self) -> Reads {
-        reads_of_policy_server()
+    pub const fn formatted(&self) -> &FormattedPdu<'q> {
+        self.pdu.signed().formatted()
     }
 
-    /// Returns the server that the room names as its policy server, well-formed or not. Whether it counts as one is for the
-    /// host to say: it does if a user of it is joined.
+    /// Returns the policy server that the current state names; it reads the entry of [`PolicyServer::reads`].
     ///
     /// # Errors
     ///
-    /// [`NotLookedUp`] if a snapshot lacks an entry.
-    pub fn policy_server(&self, current: &(impl RoomState + ?Sized)) -> Result<Option<String>, NotLookedUp> {
-        policy_server(current)
+    /// [`NotLookedUp`] if a snapshot lacks the entry.
+    pub fn policy_server(&self, current: &(impl RoomState + ?Sized)) -> Result<Option<PolicyServer>, NotLookedUp> {
+        PolicyServer::named(current)
     }
 
     /// Returns the entries of the current state that [`accept`](Self::accept) reads.
     #[must_use]
     pub fn reads(&self) -> Reads {
-        Selection::of(self.pdu.signed().version(), self.pdu.pdu()).reads()
+        Selection::of(self.pdu.signed().version(), self.pdu.pdu()).reads().and(&PolicyServer::reads())
     }
 
-    /// Takes the answer of the policy server and the host's decision. The event is authorized by the current state once more:
+    /// Takes the verdict of the policy server and the host's decision. The event is authorized by the current state once more:
     /// the room may have changed while the policy server was asked. A host that holds its room's lock from here until the
     /// event is stored accepts nothing that the room forbids by then.
     ///
     /// # Errors
     ///
-    /// [`Refusal::Rejected`], [`Refusal::Policy`], the refusal that the host decided on, [`Refusal::Host`].
+    /// [`Refusal::Rejected`], [`Refusal::Policy`], [`Refusal::TooLarge`] if it is with the signature of the policy server, the
+    /// refusal that the host decided on, [`Refusal::Host`].
     pub fn accept(
         self,
         current: &(impl RoomState + ?Sized),
@@ -82,24 +83,31 @@ impl<'q, K: RequestKind> AuthorizedEvent<'q, K> {
     ) -> Result<Accepted<'q, K>, Refusal> {
         authorize(self.pdu.signed().version(), self.pdu.pdu(), current, &NoVerifier)
             .map_err(Refusal::by_current_state)?;
-        self.accept_by_host(HostVerdict::Allowed, policy, decision)
+        self.accept_by_host(HostVerdict::Allowed, current, policy, decision)
     }
 
     /// As [`accept`](Self::accept), with the host's own verdict by the current state in place of this crate's: see
-    /// [`authorize_by_host`](super::SignatureChecked::authorize_by_host).
+    /// [`authorize_by_host`](super::SignatureChecked::authorize_by_host). Of the current state it reads the entry of
+    /// [`PolicyServer::reads`].
     ///
     /// # Errors
     ///
-    /// [`Refusal::RejectedByHost`], [`Refusal::Policy`], the refusal that the host decided on.
+    /// [`Refusal::RejectedByHost`], [`Refusal::Policy`], [`Refusal::TooLarge`] as above, the refusal that the host decided on,
+    /// [`Refusal::Host`].
     pub fn accept_by_host(
         self,
         verdict: HostVerdict,
+        current: &(impl RoomState + ?Sized),
         policy: PolicyVerdict,
         decision: Decision,
     ) -> Result<Accepted<'q, K>, Refusal> {
         verdict.allowed()?;
-        policy.admitted()?;
+        let signature = policy.passed(self.pdu.pdu(), current)?;
+        let fits = signature.as_ref().map(|signature| signature.fits(self.formatted())).transpose();
+        if !fits.map_err(PduError::from)?.unwrap_or(true) {
+            return Err(Refusal::TooLarge);
+        }
         decision.admitted()?;
-        Ok(Accepted::of(self.pdu, self.answer))
+        Ok(Accepted::of(self.pdu, signature, self.answer))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::Refusal;
+use crate::error::PathError;
 use crate::id::{MAX_ID_BYTES, RoomId};
 use crate::uri::{decoded, decoded_in_query};
 use crate::wire::HttpRequest;
@@ -15,45 +15,45 @@ const MAX_VALUES: usize = 100;
 const MAX_ENCODED_ID_BYTES: usize = MAX_ID_BYTES * 3;
 
 /// A path `/_matrix/federation/{api}/{endpoint}/{roomId}/{last}`, percent-decoded.
-pub(super) struct Path<'q> {
-    pub(super) api: &'q str,
+pub(crate) struct Path<'q> {
+    pub(crate) api: &'q str,
     /// In the grammar of room IDs.
-    pub(super) room_id: Cow<'q, str>,
-    pub(super) last: Cow<'q, str>,
+    pub(crate) room_id: Cow<'q, str>,
+    pub(crate) last: Cow<'q, str>,
 }
 
 /// Reads a request to this endpoint of one of these versions of the API.
-pub(super) fn parse<'q>(
+pub(crate) fn parse<'q>(
     method: &str,
     endpoint: &str,
     apis: &[&str],
     request: HttpRequest<'q>,
-) -> Result<Path<'q>, Refusal> {
-    let mut parts = request.path.strip_prefix("/_matrix/federation/").ok_or(Refusal::NoSuchEndpoint)?.split('/');
+) -> Result<Path<'q>, PathError> {
+    let mut parts = request.path.strip_prefix("/_matrix/federation/").ok_or(PathError::NoSuchEndpoint)?.split('/');
     let parts = [parts.next(), parts.next(), parts.next(), parts.next(), parts.next()];
-    let [Some(api), Some(name), Some(room_id), Some(last), None] = parts else { return Err(Refusal::NoSuchEndpoint) };
+    let [Some(api), Some(name), Some(room_id), Some(last), None] = parts else { return Err(PathError::NoSuchEndpoint) };
     if name != endpoint || !apis.contains(&api) {
-        return Err(Refusal::NoSuchEndpoint);
+        return Err(PathError::NoSuchEndpoint);
     }
     if request.method != method {
-        return Err(Refusal::Method);
+        return Err(PathError::Method);
     }
     if request.query.len() > MAX_QUERY_BYTES || room_id.len().max(last.len()) > MAX_ENCODED_ID_BYTES {
-        return Err(Refusal::UriTooLong);
+        return Err(PathError::UriTooLong);
     }
-    let room_id = decoded(room_id).ok_or(Refusal::Encoding)?;
-    let last = decoded(last).ok_or(Refusal::Encoding)?;
-    RoomId::parse(&room_id).map_err(|_| Refusal::RoomId)?;
+    let room_id = decoded(room_id).ok_or(PathError::Encoding)?;
+    let last = decoded(last).ok_or(PathError::Encoding)?;
+    RoomId::parse(&room_id).map_err(|_| PathError::RoomId)?;
     Ok(Path { api, room_id, last })
 }
 
 /// The values of this name in a query, percent-decoded, without those that cannot be.
-pub(super) fn values<'q>(name: &str, query: &'q str) -> Result<Vec<Cow<'q, str>>, Refusal> {
+pub(crate) fn values<'q>(name: &str, query: &'q str) -> Result<Vec<Cow<'q, str>>, PathError> {
     let pairs = query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
     let named = pairs.filter(|(key, _)| decoded_in_query(key).is_some_and(|key| key == name));
     let values: Vec<_> = named.map(|(_, value)| value).take(MAX_VALUES.saturating_add(1)).collect();
     if values.len() > MAX_VALUES {
-        return Err(Refusal::UriTooLong);
+        return Err(PathError::UriTooLong);
     }
     Ok(values.into_iter().filter_map(decoded_in_query).collect())
 }

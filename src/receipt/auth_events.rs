@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 
 use crate::auth::{AuthEvent, AuthStatus, AuthorizeError, Evidence, check_state_independent};
-use crate::event::{Event, EventType, WholePdu};
+use crate::event::{Event, EventType, Pdu};
+use crate::room_version::RoomVersion;
 use crate::state::{NotLookedUp, RoomState};
 
 /// An event that another one names in its `auth_events`, as the host has it. It knows its ID.
@@ -15,7 +16,8 @@ pub struct AuthEventRef<E> {
     pub status: AuthStatus,
 }
 
-/// All auth events of an event. Made by [`match_auth_events`](super::SignatureChecked::match_auth_events).
+/// All auth events of an event. Made by [`ReceivedEvent::match_auth_events`](super::ReceivedEvent::match_auth_events), and by the
+/// method of that name of a [submission](crate::resident::submission::SignatureChecked::match_auth_events).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuthEvents<E> {
     /// The ID of the event that names them.
@@ -41,14 +43,16 @@ impl UnknownAuthEvents {
 }
 
 impl<E: Event> AuthEvents<E> {
-    pub(super) fn matching(
-        pdu: &WholePdu<'_>,
+    /// `auth_events` are those that the event with the ID `of` names.
+    pub(crate) fn matching<'i>(
+        of: &str,
+        auth_events: impl Iterator<Item = &'i str>,
         found: impl IntoIterator<Item = AuthEventRef<E>>,
     ) -> Result<Self, UnknownAuthEvents> {
         let found: Vec<AuthEventRef<E>> = found.into_iter().collect();
         let mut named = Vec::new();
         let mut ids: Vec<String> = Vec::new();
-        for id in pdu.signed().formatted().auth_events() {
+        for id in auth_events {
             match found.iter().position(|found| found.event.event_id() == Some(id)) {
                 Some(position) => named.push(position),
                 None if ids.iter().any(|known| known == id) => {}
@@ -56,40 +60,45 @@ impl<E: Event> AuthEvents<E> {
             }
         }
         match ids.is_empty() {
-            true => Ok(Self { of: pdu.event_id().to_owned(), found, named }),
+            true => Ok(Self { of: of.to_owned(), found, named }),
             false => Err(UnknownAuthEvents { ids }),
         }
     }
 
-    pub(super) fn are_of(&self, event_id: &str) -> bool {
+    pub(crate) fn are_of(&self, event_id: &str) -> bool {
         self.of == event_id
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &AuthEventRef<E>> {
+    fn iter(&self) -> impl Iterator<Item = &AuthEventRef<E>> {
         self.named.iter().filter_map(|position| self.found.get(*position))
     }
 
     /// Checks the rules about an event and the events that it names. `create` is the create event of the room since v12.
-    pub(super) fn check_event(&self, event: &WholePdu<'_>, create: Option<&impl Event>) -> Result<(), AuthorizeError> {
+    pub(crate) fn check_event(
+        &self,
+        version: RoomVersion,
+        event: &Pdu<'_>,
+        signed_by: &[&str],
+        create: Option<&impl Event>,
+    ) -> Result<(), AuthorizeError> {
         let types: Vec<Cow<'_, str>> = self.iter().map(|named| named.event.event_type()).collect();
         let known = self.iter().zip(&types);
         let known: Vec<AuthEvent<'_>> =
             known.filter_map(|(named, event_type)| auth_event(&named.event, event_type, named.status)).collect();
-        let signed_by: Vec<&str> = event.signed().signed_by().collect();
         let create_type = create.map(Event::event_type);
         let create_event = create
             .zip(create_type.as_ref())
             .and_then(|(create, event_type)| auth_event(create, event_type, AuthStatus::Accepted));
-        let evidence = Evidence { auth_events: &known, create_event, signed_by: &signed_by };
-        check_state_independent(event.signed().version(), event.pdu(), &evidence).map(drop)
+        let evidence = Evidence { auth_events: &known, create_event, signed_by };
+        check_state_independent(version, event, &evidence).map(drop)
     }
 }
 
 /// The state that auth events make; since v12 with the create event, which the room ID names.
-pub(super) struct ByAuthEvents<'a>(Vec<&'a dyn Event>);
+pub(crate) struct ByAuthEvents<'a>(Vec<&'a dyn Event>);
 
 impl<'a> ByAuthEvents<'a> {
-    pub(super) fn new<E: Event>(auth_events: &'a AuthEvents<E>, create: Option<&'a impl Event>) -> Self {
+    pub(crate) fn new<E: Event>(auth_events: &'a AuthEvents<E>, create: Option<&'a impl Event>) -> Self {
         let named = auth_events.iter().map(|named| -> &dyn Event { &named.event });
         Self(named.chain(create.map(|create| -> &dyn Event { create })).collect())
     }
