@@ -1,5 +1,6 @@
 //! The commands by name: what each takes, what it answers.
 
+mod answers;
 mod client;
 mod events;
 mod handshake;
@@ -26,7 +27,7 @@ impl Command {
     }
 }
 
-pub(crate) const COMMANDS: [Command; 15] = [
+pub(crate) const COMMANDS: [Command; 20] = [
     Command {
         name: "authorize",
         about: "Whether the rules let a membership event into a room.",
@@ -96,6 +97,41 @@ pub(crate) const COMMANDS: [Command; 15] = [
         takes: "[before] (null: there was no member event), event",
         gives: "change",
         answer: room::classify,
+    },
+    Command {
+        name: "answer",
+        about: "A member's answer to a knock: accept, decline, ban, revoke (an invite), unban.",
+        takes: "room_version, room_id, state, prev_events, [server_name], sender, target, answer, [reason],\nnow, key_id, seed",
+        gives: "event_id, event, invite (server, method, path, body; or null), also_to;\nor status, body, rule, number",
+        answer: answers::answer,
+    },
+    Command {
+        name: "countersigned",
+        about: "What comes of the answer to an invite: the event with both signatures, or the error for the client.",
+        takes: "event, room_version, target_server, status (0: none), response, keys",
+        gives: "event; or status, body",
+        answer: answers::countersigned,
+    },
+    Command {
+        name: "invite",
+        about: "What the invited user's server answers to an invite, and what the client is shown.",
+        takes: "room_id, event_id, origin, server_name, body, versions, keys, [knock], key_id, seed",
+        gives: "status, body; and client, acceptance (linked, merely_invited, null), warnings if it is 200",
+        answer: answers::invite,
+    },
+    Command {
+        name: "receive",
+        about: "The seven checks on receipt of a member event.",
+        takes: "room_version, event, keys, auth_events, state, current_state,\npolicy (null or server, public_key, signed)",
+        gives: "outcome (accepted, soft_failed, rejected, dropped), check (1 to 7),\nrule, number, reason, redacted",
+        answer: answers::receive,
+    },
+    Command {
+        name: "policy",
+        about: "The policy server of a room, what to ask it about an event, and whether it has signed.",
+        takes: "room_version, state, joined_servers, event",
+        gives: "server (or null), request (method, path, body; or null), signed",
+        answer: answers::policy,
     },
     Command {
         name: "pending",

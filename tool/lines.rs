@@ -90,13 +90,13 @@ pub(crate) fn room_version(line: &Line<'_>) -> Result<RoomVersion, String> {
     version.parse().map_err(|error| format!("{error} `{version}`"))
 }
 
-/// The `state` of a line. Of two events for one type and state key the last counts.
-pub(crate) fn state<'a>(line: &Line<'a>) -> Result<StateMap<Pdu<'a>>, String> {
-    let entries: Vec<&'a RawValue> = parse("state", line)?;
+/// A state of a line. Of two events for one type and state key the last counts.
+pub(crate) fn state<'a>(name: &str, line: &Line<'a>) -> Result<StateMap<Pdu<'a>>, String> {
+    let entries: Vec<&'a RawValue> = parse(name, line)?;
     let mut state = StateMap::new();
     for (position, entry) in entries.into_iter().enumerate() {
-        let event = Pdu::parse_stored(entry.get()).map_err(|error| format!("`state[{position}]`: {error}"))?;
-        state.insert(event).map_err(|_| format!("`state[{position}]` has no `state_key`"))?;
+        let event = Pdu::parse_stored(entry.get()).map_err(|error| format!("`{name}[{position}]`: {error}"))?;
+        state.insert(event).map_err(|_| format!("`{name}[{position}]` has no `state_key`"))?;
     }
     Ok(state)
 }

@@ -52,6 +52,8 @@ fn main() -> ExitCode {
 fn help(out: &mut impl Write) -> io::Result<()> {
     out.write_all(USAGE.as_bytes())?;
     for Command { name, about, takes, gives, .. } in &COMMANDS {
+        let gives = gives.replace('\n', "\n                       ");
+        let takes = takes.replace('\n', "\n                       ");
         write!(out, "\n  {name:<16}{about}\n{:18}in:  {takes}\n{:18}out: {gives}\n", "", "")?;
     }
     out.flush()

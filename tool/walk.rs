@@ -1,5 +1,6 @@
 //! A walk over a recorded room: the rules, those who wait, and a whole handshake between two servers.
 
+mod answers;
 mod handshake;
 mod knocker;
 mod recording;

@@ -1,14 +1,14 @@
 //! The commands about the handshake between two servers.
 
-use std::collections::BTreeMap;
 use std::error::Error;
 
 use matrix_knock::auth::AuthStatus;
 use matrix_knock::event::Pdu;
 use matrix_knock::id::{EventId, OwnedEventId, RoomId, UserId};
 use matrix_knock::knocking::room_state::ReceivedRoomState;
+use matrix_knock::policy::PolicyVerdict;
 use matrix_knock::resident::submission::{AuthEventRef, SendKnock};
-use matrix_knock::resident::{Decision, MakeKnock, PolicyVerdict, Refusal, Residence, ResidentRoom};
+use matrix_knock::resident::{Decision, MakeKnock, Refusal, Residence, ResidentRoom};
 use matrix_knock::state::StateMap;
 use matrix_knock::stripped_state::StrippedEvent;
 use matrix_knock::template::{CheckedTemplate, Details, Expected, PrevEvent};
@@ -32,10 +32,7 @@ pub(crate) fn make_knock(line: &Line<'_>) -> Answer {
         Ok(approved) => approved,
         Err(refusal) => return answered(Err(refusal)),
     };
-    let positions: Vec<(OwnedEventId, u64)> = parse::<Vec<&RawValue>>("prev_events", line)?
-        .into_iter()
-        .map(|event| position(event))
-        .collect::<Result<_, _>>()?;
+    let positions = positions(line)?;
     let prev_events: Vec<PrevEvent<'_>> = positions
         .iter()
         .map(|(event_id, depth)| PrevEvent { event_id: event_id.as_borrowed(), depth: *depth })
@@ -63,7 +60,7 @@ pub(crate) fn send_knock(line: &Line<'_>) -> Answer {
         let checked = checked.verify(&keys, &Ed25519, u64::MAX)?;
         let auth_events = checked.match_auth_events(known)?;
         let authorized = checked.authorize(&auth_events, &room.state, &room.state)?;
-        let accepted = authorized.accept(&room.state, PolicyVerdict::NotUsed, Decision::Admit)?;
+        let accepted = authorized.accept(&room.state, PolicyVerdict::NotNamed, Decision::Admit)?;
         accepted.to_response(&room.state, |event| event.to_federation(version).ok())
     };
     answered(accept())
@@ -120,18 +117,18 @@ fn answered(body: Result<String, Refusal>) -> Answer {
 }
 
 /// The room of a line.
-struct Room<'a> {
-    state: StateMap<Pdu<'a>>,
+pub(super) struct Room<'a> {
+    pub(super) state: StateMap<Pdu<'a>>,
     residence: Residence,
 }
 
 impl<'a> Room<'a> {
     /// Reads the `state`, and whether a user of `server_name` is joined by it. `None` if the room is unknown.
-    fn of(line: &Line<'a>) -> Result<Option<Self>, Box<dyn Error>> {
+    pub(super) fn of(line: &Line<'a>) -> Result<Option<Self>, Box<dyn Error>> {
         if required("state", line)?.get() == "null" {
             return Ok(None);
         }
-        let state = state(line)?;
+        let state = state("state", line)?;
         let server_name: Option<String> = optional("server_name", line)?;
         let residence = match server_name {
             Some(server_name) if !state.servers_with_joined_users().contains(server_name.as_str()) => Residence::Left,
@@ -140,18 +137,22 @@ impl<'a> Room<'a> {
         Ok(Some(Self { state, residence }))
     }
 
-    fn resident<'r>(&self, room_id: RoomId<'r>, version: RoomVersion) -> ResidentRoom<'r> {
+    pub(super) fn resident<'r>(&self, room_id: RoomId<'r>, version: RoomVersion) -> ResidentRoom<'r> {
         ResidentRoom { room_id, version, residence: self.residence }
     }
 }
 
-/// ID and depth of an event.
-fn position(event: &RawValue) -> Result<(OwnedEventId, u64), Box<dyn Error>> {
-    let members: BTreeMap<String, &RawValue> = serde_json::from_str(event.get())?;
-    let event_id: String = parse("event_id", &members)?;
-    Ok((EventId::parse(&event_id)?.into_owned(), parse("depth", &members)?))
+/// IDs and depths of the `prev_events`.
+pub(super) fn positions(line: &Line<'_>) -> Result<Vec<(OwnedEventId, u64)>, Box<dyn Error>> {
+    let events: Vec<&RawValue> = parse("prev_events", line)?;
+    let position = |event: &RawValue| -> Result<(OwnedEventId, u64), Box<dyn Error>> {
+        let members: Line<'_> = serde_json::from_str(event.get())?;
+        let event_id: String = parse("event_id", &members)?;
+        Ok((EventId::parse(&event_id)?.into_owned(), parse("depth", &members)?))
+    };
+    events.into_iter().map(position).collect()
 }
 
-fn text(name: &str, line: &Line<'_>) -> Result<String, String> {
+pub(super) fn text(name: &str, line: &Line<'_>) -> Result<String, String> {
     parse(name, line)
 }

@@ -18,7 +18,7 @@ use crate::lines::{Answer, Line, id, json_string, optional, parse, required, roo
 /// `authorize`: the verdict on an event over a state.
 pub(crate) fn authorize(line: &Line<'_>) -> Answer {
     let version = room_version(line)?;
-    let state = state(line)?;
+    let state = state("state", line)?;
     let event = Pdu::parse(required("event", line)?.get())?;
     match auth::authorize(version, &event, &state, &Ed25519) {
         Ok(_) => Ok(r#""allow":true"#.to_owned()),
@@ -35,7 +35,7 @@ pub(crate) fn authorize(line: &Line<'_>) -> Answer {
 /// `stripped-state`: what the user is shown of the room, between servers and in a client.
 pub(crate) fn stripped_state(line: &Line<'_>) -> Answer {
     let version = room_version(line)?;
-    let state = state(line)?;
+    let state = state("state", line)?;
     let user_id: String = serde_json::from_str(required("user_id", line)?.get())?;
     let user_id = id("user_id", &user_id, UserId::parse)?;
     let events = stripped_state::events(&state).collect::<Result<Vec<_>, _>>()?;

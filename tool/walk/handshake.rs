@@ -27,7 +27,7 @@ const NOW: u64 = 1_795_348_800_000;
 impl Walk {
     pub(super) fn the_handshake(&self, out: &mut impl Write) -> io::Result<()> {
         let knocker = Knocker::new(UserId::parse(OUTSIDER).map_err(io::Error::other)?, NOW)?;
-        let mut resident = Resident::new(self.room.clone(), knocker.key(), NOW);
+        let mut resident = Resident::new(self.room.clone(), knocker.key(), NOW)?;
 
         heading(out, &format!("{OUTSIDER} knocks: what the two servers say to each other"))?;
         let knock = self.knock(&knocker, &mut resident, out)?;
@@ -36,6 +36,8 @@ impl Walk {
 
         heading(out, "Had somebody changed the knock on its way")?;
         changed_on_its_way(&knock, &knocker, &mut resident, out)?;
+
+        self.the_answers(&knock, &knocker, &resident, out)?;
 
         heading(out, &format!("{OUTSIDER} takes the knock back"))?;
         let mut retracting = Retracting::of_knock(&knock, &[], Some("Not today"));

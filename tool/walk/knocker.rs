@@ -2,13 +2,18 @@
 
 use std::io::{self, Write};
 
-use matrix_knock::Ed25519;
 use matrix_knock::event::{Ed25519Key, KeyValidity, Sign as _, VerifyKey};
-use matrix_knock::id::{ServerName, UserId};
+use matrix_knock::id::{EventId, ServerName, UserId};
+use matrix_knock::knocking::PendingKnock;
+use matrix_knock::knocking::invitation::{AcceptedInvite, InviteDecision, InviteRequest};
+use matrix_knock::knocking::out_of_band::SentKnock;
 use matrix_knock::knocking::room_state::VerifiedRoomState;
 use matrix_knock::machine::{Machine, Reply, Request, Want};
+use matrix_knock::resident::answer::Inviting;
 use matrix_knock::wire::HttpResponse;
+use matrix_knock::{Ed25519, RoomVersion};
 
+use super::answers;
 use super::resident::{self, OnlyKey, Resident};
 
 /// A server with one user, a clock, and a key made from a fixed seed.
@@ -83,7 +88,7 @@ impl Knocker {
                         let key_ids: Vec<String> = key_ids.into_iter().collect();
                         writeln!(out, "  (keys)   of {server}: {}", key_ids.join(", "))?;
                     }
-                    match machine.keys(ticket, &Resident::key(), &Ed25519, self.now) {
+                    match machine.keys(ticket, &Resident::keys().as_slice(), &Ed25519, self.now) {
                         Ok(verified) => Ok(verified.tell(out)?),
                         Err(not_taken) => Err(not_taken),
                     }
@@ -92,6 +97,34 @@ impl Knocker {
             };
             taken.map_err(io::Error::other)?;
         }
+    }
+
+    /// Signs the invite that the resident server asks for, as its server, and writes every step.
+    pub(crate) fn countersign(
+        &self,
+        inviting: &mut Inviting,
+        knock: &PendingKnock,
+        out: &mut impl Write,
+    ) -> io::Result<AcceptedInvite> {
+        let (ticket, Want::Request(request)) = inviting.want() else { return Err(io::Error::other("no request")) };
+        let http = request.to_http();
+        let origin = ServerName::parse(resident::SERVER).map_err(io::Error::other)?;
+        let invite = InviteRequest::parse(origin, http.as_http()).map_err(io::Error::other)?;
+        let checked = invite.check(self.server(), &RoomVersion::ALL).map_err(io::Error::other)?;
+        for (server, key_ids) in checked.wanted_keys() {
+            writeln!(out, "  (keys)   of {server}: {}", key_ids.into_iter().collect::<Vec<_>>().join(", "))?;
+        }
+        let verified = checked.verify(&Resident::keys().as_slice(), &Ed25519, self.now).map_err(io::Error::other)?;
+        let acceptance = verified.acceptance(&sent_knock(knock)?).map_err(io::Error::other)?;
+        let accepted = verified.decide(InviteDecision::Admit).map_err(io::Error::other)?;
+        let accepted = accepted.countersign(&self.key).map_err(io::Error::other)?;
+        let body = accepted.to_response();
+        writeln!(out, "  {:<8} {:<10} {:<15} 200, {} bytes", http.method, "invite", request.server, body.len())?;
+        writeln!(out, "  the invite {}", answers::acceptance(acceptance))?;
+        inviting.reply(ticket, HttpResponse::new(200, &body).into(), self.now).map_err(io::Error::other)?;
+        let (ticket, Want::Keys(_)) = inviting.want() else { return Err(io::Error::other("no signature")) };
+        inviting.keys(ticket, &self.key(), &Ed25519, self.now).map_err(io::Error::other)?;
+        Ok(accepted)
     }
 
     /// Sends a request, and writes what comes of it. No other server than the resident one answers.
@@ -119,4 +152,17 @@ impl Knocker {
         }
         Ok(answer)
     }
+}
+
+/// The knock, as far as an answer has to be compared with it.
+pub(super) fn sent_knock(knock: &PendingKnock) -> io::Result<SentKnock<'_>> {
+    let event_id = EventId::parse(knock.event_id()).map_err(io::Error::other)?;
+    Ok(SentKnock {
+        room_id: knock.room_id(),
+        user_id: knock.user_id(),
+        event_id,
+        version: knock.version(),
+        current: Some(event_id),
+        through: Some(knock.server()),
+    })
 }

@@ -3,16 +3,20 @@
 //! Every step of a handler gets a snapshot of the state as it is then, with the entries that it reads and no others, as
 //! from a store. (`examples/async_server.rs` has the same handlers over a store that awaits and can fail.)
 
+use std::io;
+
 use matrix_knock::Ed25519;
 use matrix_knock::auth::AuthStatus;
-use matrix_knock::event::{Event as _, KeyValidity, Keys, OwnedPdu, VerifyKey};
+use matrix_knock::error::PathError;
+use matrix_knock::event::{Ed25519Key, Event as _, KeyValidity, Keys, OwnedPdu, SignedEvent, VerifyKey};
 use matrix_knock::id::{EventId, RoomId, ServerName};
+use matrix_knock::policy::{PolicyRefusal, PolicyServer, PolicyVerdict};
+use matrix_knock::resident::answer::{AnswerRequest, Answered, CountersignedInvite, Inviting, UnsignedInvite};
 use matrix_knock::resident::submission::{AuthEventRef, SendRequest};
-use matrix_knock::resident::{
-    Decision, Knock, Leave, MakeRequest, PolicyVerdict, Refusal, RequestKind, Residence, ResidentRoom,
-};
+use matrix_knock::resident::{Decision, Knock, Leave, MakeRequest, Refusal, RequestKind, Residence, ResidentRoom};
 use matrix_knock::state::{Reads, Snapshot};
-use matrix_knock::template::PrevEvent;
+use matrix_knock::stripped_state::ShownTypes;
+use matrix_knock::template::{Details, PrevEvent};
 use matrix_knock::wire::HttpRequest;
 
 use super::recording::{Room, StoredEvent};
@@ -21,7 +25,12 @@ use super::recording::{Room, StoredEvent};
 pub(crate) const SERVER: &str = "hs1.test:18448";
 const KEY: (&str, &str) = ("ed25519:a_iYFt", "kUrTBlD18L/h77V8xlu2lEPYAx2XZuLBTS3AvTxhHmI");
 
+/// The key that this server signs with in the walk: nobody has the secret of the recorded one.
+const SEED: [u8; 32] = [8; 32];
+const KEY_ID: &str = "ed25519:walk_hs1";
+
 /// A server's only key.
+#[derive(Clone, Copy)]
 pub(crate) struct OnlyKey<'a> {
     pub(crate) server: &'a str,
     pub(crate) key_id: &'a str,
@@ -34,22 +43,28 @@ impl Keys for OnlyKey<'_> {
     }
 }
 
+#[derive(Clone)]
 pub(crate) struct Resident<'a> {
     room: Room,
+    key: Ed25519Key,
     /// The key of the other server of the walk. (A real host asks that server.)
     knockers_key: OnlyKey<'a>,
     now: u64,
 }
 
 impl<'a> Resident<'a> {
-    pub(crate) const fn new(room: Room, knockers_key: OnlyKey<'a>, now: u64) -> Self {
-        Self { room, knockers_key, now }
+    pub(crate) fn new(room: Room, knockers_key: OnlyKey<'a>, now: u64) -> io::Result<Self> {
+        let key = Ed25519Key::from_seed(KEY_ID, &SEED).map_err(io::Error::other)?;
+        Ok(Self { room, key, knockers_key, now })
     }
 
-    /// The key that others verify the events of this server with.
-    pub(crate) fn key() -> OnlyKey<'static> {
+    /// The keys that others verify the events of this server with: the recorded one, and that of the walk.
+    pub(crate) fn keys() -> Vec<OnlyKey<'static>> {
         let (key_id, key) = KEY;
-        OnlyKey { server: SERVER, key_id, key: VerifyKey::from_base64(key, KeyValidity::Forever) }
+        let recorded = OnlyKey { server: SERVER, key_id, key: VerifyKey::from_base64(key, KeyValidity::Forever) };
+        let of_walk = Ed25519Key::from_seed(KEY_ID, &SEED).ok();
+        let key = of_walk.map(|key| VerifyKey { public_key: key.public_key(), validity: KeyValidity::Forever });
+        vec![recorded, OnlyKey { server: SERVER, key_id: KEY_ID, key }]
     }
 
     /// The body of the answer to a request of another server, which has been authenticated.
@@ -59,7 +74,7 @@ impl<'a> Resident<'a> {
             Some(Leave::MAKE) => self.make::<Leave>(origin, request),
             Some(Knock::SEND) => self.send::<Knock>(origin, request),
             Some(Leave::SEND) => self.send::<Leave>(origin, request),
-            _ => Err(Refusal::NoSuchEndpoint),
+            _ => Err(PathError::NoSuchEndpoint.into()),
         }
     }
 
@@ -87,18 +102,49 @@ impl<'a> Resident<'a> {
         let before = self.state_after(checked.prev_events(), &checked.reads()).ok_or(Refusal::UnknownPrevEvents)?;
         let current = self.current(&checked.reads());
         let authorized = checked.authorize(&auth_events, &before, &current)?;
-        let policy = match authorized.policy_server(&self.current(&authorized.reads_of_policy_server()))? {
-            None => PolicyVerdict::NotUsed,
+        let policy = match authorized.policy_server(&self.current(&PolicyServer::reads()))? {
+            None => PolicyVerdict::NotNamed,
             // The recorded room has none. A real host asks it to sign the event, if a user of it is joined.
-            Some(_) => PolicyVerdict::Refused,
+            Some(_) => PolicyVerdict::Refused(PolicyRefusal::NoAnswer),
         };
         let current = self.current(&authorized.reads());
         let accepted = authorized.accept(&current, policy, Decision::Admit)?;
 
         // A real host sends the event to every server with a joined user now.
         let depth = u64::try_from(accepted.pdu().signed().formatted().depth()).unwrap_or_default();
-        self.room.events.push(StoredEvent { event: accepted.event().clone().into_owned(), depth });
+        self.room.events.push(StoredEvent { event: accepted.to_stored()?, depth });
         accepted.to_response(&self.current(&accepted.reads()), text)
+    }
+
+    /// A member's answer to a knock, up to where it can be appended or sent to the invited user's server.
+    pub(crate) fn answer_knock(&self, request: AnswerRequest<'_>, policy: PolicyVerdict) -> Result<Answered, Refusal> {
+        let room = self.room(self.room.id)?;
+        let approved = request.check(&room, &self.current(&request.reads(&room)))?.decide(Decision::Admit)?;
+        let state = self.current(&approved.reads());
+        let event = approved.sign(&state, &Details::default(), &self.forward_extremities(), self.now, &self.key)?;
+        let state = self.current(&event.reads());
+        event.accept(&state, policy)
+    }
+
+    /// The machine that asks the invited user's server.
+    pub(crate) fn invite(&self, invite: UnsignedInvite) -> Result<Inviting, Refusal> {
+        let types = ShownTypes::default();
+        let state = self.current(&invite.reads(&types));
+        invite.start(&types, &state, |event| event.as_pdu().to_federation(self.room.version).ok())
+    }
+
+    pub(crate) fn append_invite(&mut self, invite: CountersignedInvite) -> Result<SignedEvent, Refusal> {
+        let state = self.current(&invite.reads());
+        let event = invite.accept(&state)?;
+        self.append(&event)?;
+        Ok(event)
+    }
+
+    /// A real host sends the event to every server with a joined user now, too.
+    pub(crate) fn append(&mut self, event: &SignedEvent) -> Result<(), Refusal> {
+        let depth = self.room.events.last().map_or(0, |last| last.depth).saturating_add(1);
+        self.room.events.push(StoredEvent { event: event.pdu()?.into_owned(), depth });
+        Ok(())
     }
 
     fn room(&self, room_id: RoomId<'_>) -> Result<ResidentRoom<'static>, Refusal> {
