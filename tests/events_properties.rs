@@ -529,7 +529,7 @@ fn key_documents() {
         assert_eq!(parse(&bad.to_string()), Err(BadSignature { key_id: "ed25519:1".to_owned() }), "{bad}");
     }
     let json = |text: &str| if let Err(ServerKeysError::Json(error)) = parse(text) { Some(error.kind()) } else { None };
-    assert_eq!(json(&changed("valid_until_ts", json!(1.5))), Some(JsonErrorKind::NumberNotAllowed));
+    assert_eq!(parse(&changed("valid_until_ts", json!(1.5))), Err(Malformed("valid_until_ts")));
     assert_eq!(json(&good.to_string().replacen('{', r#"{"x":1,"x":1,"#, 1)), Some(JsonErrorKind::DuplicateKey));
     for text in [without(&good, &["signatures"]), with(good.clone(), "signatures", json!([]))] {
         assert_eq!(parse(&text.to_string()), Err(Malformed("signatures")), "{text}");

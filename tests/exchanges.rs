@@ -13,13 +13,14 @@
 use std::collections::BTreeMap;
 
 use matrix_knock::auth::AuthStatus;
+use matrix_knock::error::PathError;
 use matrix_knock::event::{Event, FormatError, Pdu, ServerKeys};
 use matrix_knock::id::{EventId, RoomId, ServerName, UserId};
 use matrix_knock::json::{CanonicalDialect, canonical};
+use matrix_knock::policy::{PolicyServer, PolicyVerdict};
 use matrix_knock::resident::submission::{AuthEventRef, SendKnock, SendLeave, SendRequest, SignatureChecked};
 use matrix_knock::resident::{
-    AuthStage, Decision, MakeKnock, MakeLeave, MakeRequest, Mismatch, PolicyVerdict, Refusal, RequestKind, Residence,
-    ResidentRoom,
+    AuthStage, Decision, MakeKnock, MakeLeave, MakeRequest, Mismatch, Refusal, RequestKind, Residence, ResidentRoom,
 };
 use matrix_knock::state::{Reads, Snapshot};
 use matrix_knock::template::PrevEvent;
@@ -311,9 +312,9 @@ impl<'a> Replay<'a> {
         let reads = verified.reads();
         let before = Snapshot::of_events(&reads, self.before());
         let permitted = verified.authorize(&auth_events, &before, &self.read(&reads))?;
-        assert_eq!(permitted.policy_server(&self.read(&permitted.reads_of_policy_server())), Ok(None));
+        assert_eq!(permitted.policy_server(&self.read(&PolicyServer::reads())), Ok(None));
         let state = self.read(&permitted.reads());
-        let accepted = permitted.accept(&state, PolicyVerdict::NotUsed, Decision::Admit)?;
+        let accepted = permitted.accept(&state, PolicyVerdict::NotNamed, Decision::Admit)?;
         let answer = accepted.to_response(&self.read(&accepted.reads()), text).unwrap();
         // The same once more, which the host knows by then.
         let again = self.verify(request)?;
@@ -380,8 +381,8 @@ fn summary(status: u16, body: &Value) -> String {
 /// Which of the checks failed, in the words of the independent reading.
 fn check(refusal: &Refusal, kind: &str) -> &'static str {
     match refusal {
-        Refusal::NoSuchEndpoint | Refusal::Method => "endpoint",
-        Refusal::RoomId | Refusal::UnknownRoom => "room",
+        Refusal::Path(PathError::NoSuchEndpoint) | Refusal::Path(PathError::Method) => "endpoint",
+        Refusal::Path(PathError::RoomId) | Refusal::UnknownRoom => "room",
         Refusal::NotInRoom => "resident left",
         Refusal::ServerDenied => "acl",
         Refusal::UserId => "user ID",

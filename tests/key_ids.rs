@@ -209,7 +209,7 @@ fn knock(room: &Room, id: &str) {
     leave.signature(ticket, room.home_key.key_id(), &signature).expect("asked for");
     let (_, Want::Request(request)) = leave.want() else { panic!("a request") };
     let body = request.body().expect("the event");
-    let formatted = Pdu::parse(body).expect("an event").check_format(room.version).expect("a good one");
+    let formatted = Pdu::parse(&body).expect("an event").check_format(room.version).expect("a good one");
     let signed = formatted.check_signatures(&room.keys(), &Ed25519, NOW).expect("a good signature");
     assert_eq!(signed.signed_by().collect::<Vec<_>>(), [HOME]);
 }

@@ -10,9 +10,9 @@ const FLOORS: [(u32, &[&str]); 7] = [
     (1, &["id", "room_version", "unpadded_base64", "uri", "wire"]),
     (2, &["json"]),
     (3, &["error", "event"]),
-    (4, &["client", "membership_change", "state", "x_matrix"]),
-    (5, &["auth", "stripped_state"]),
-    (6, &["machine", "pending", "sync", "template"]),
+    (4, &["client", "membership_change", "path", "state", "x_matrix"]),
+    (5, &["auth", "policy", "stripped_state"]),
+    (6, &["machine", "pending", "receipt", "sync", "template"]),
     (7, &["knocking", "raw_value", "resident"]),
 ];
 

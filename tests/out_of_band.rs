@@ -204,7 +204,7 @@ fn what_each_membership_means() {
             assert_eq!(both(&knock, version, &event, "through"), *expected, "{version} {content}");
             let mut by_the_knocker = event;
             by_the_knocker["sender"] = json!(KAY);
-            let neither = (Err(NoAnswer::ByTheKnocker), Err(NoAnswer::ByTheKnocker));
+            let neither = (Err(NoAnswer::ByTheUser), Err(NoAnswer::ByTheUser));
             assert_eq!(both(&knock, version, &by_the_knocker, "through"), neither, "{version} {content}");
         }
     }
@@ -246,12 +246,12 @@ fn each_condition_alone() {
         for current in [None, Some("$retraction"), Some("$knock_again")] {
             let current = current.map(|id| EventId::parse(id).expect("an event ID"));
             let over = SentKnock { current, ..knock() };
-            assert_eq!(ask(&over, VERSION, as_it_is, "through"), refused(NoAnswer::NotKnocking));
+            assert_eq!(ask(&over, VERSION, as_it_is, "through"), refused(NoAnswer::NotCurrent));
         }
         // A repeated knock takes the place of the first.
         let again = EventId::parse("$knock_again").expect("an event ID");
         let again = SentKnock { event_id: again, current: Some(again), ..knock() };
-        let unlinked = (Ok(Acceptance::MerelyInvited), Err(NoAnswer::KnockNotInAuthEvents));
+        let unlinked = (Ok(Acceptance::MerelyInvited), Err(NoAnswer::NotInAuthEvents));
         assert_eq!(ask(&again, VERSION, as_it_is, "through"), unlinked);
 
         // 2. The knock is among the auth events; to be among the previous ones is not enough.
@@ -380,9 +380,9 @@ fn recorded_answers() {
     let expected = BTreeMap::from([
         row("ban", "another", "Ok(Banned)", 5),
         row("invite", "another", "Ok(LinkedByAuthEvents)", 15),
-        row("knock", "oneself", "Err(ByTheKnocker)", 131),
+        row("knock", "oneself", "Err(ByTheUser)", 131),
         row("leave", "another", "Ok(Declined)", 10),
-        row("leave", "oneself", "Err(ByTheKnocker)", 11),
+        row("leave", "oneself", "Err(ByTheUser)", 11),
     ]);
     assert_eq!(counts, expected);
 }

@@ -15,7 +15,7 @@ use matrix_knock::auth::{
 use matrix_knock::client::{
     KnockError, KnockErrorKind, KnockRefusal, KnockRequest, KnockResponse, PassedOver, RequestError, WhyPassedOver,
 };
-use matrix_knock::error::{Errcode, ErrorResponse, ExtraError, OtherErrcode};
+use matrix_knock::error::{Errcode, ErrorResponse, ExtraError, OtherErrcode, PathError};
 use matrix_knock::event::{
     Event, EventType, FormatError, FormattedPdu, KeyDocument, KeyValidity, Keys, KeysFn, Malformed, MemberFacts,
     Membership, NoVerifier, OtherEventType, OwnedPdu, Pdu, PduError, Proposal, RedactedPdu, ServerKeys,
@@ -27,7 +27,11 @@ use matrix_knock::id::{
     OwnedServerName, OwnedUserId, RoomAlias, RoomId, RoomIdOrAlias, ServerName, UserId,
 };
 use matrix_knock::json::{CanonicalDialect, JsonError, JsonErrorKind};
-use matrix_knock::knocking::out_of_band::{Acceptance, Msc4233Denial, NoAnswer, SentKnock};
+use matrix_knock::knocking::invitation::{
+    AcceptedInvite, ApprovedInvite, CheckedInvite, InviteDecision, InviteMismatch, InviteRefusal, InviteRequest,
+    RoomStateFault, VerifiedInvite,
+};
+use matrix_knock::knocking::out_of_band::{Acceptance, Msc4233Denial, NoAnswer, ReceivedInvite, Revocation, SentKnock};
 use matrix_knock::knocking::room_state::{Dropped, ReceivedRoomState, ShowUnverified, ShownEvent, VerifiedRoomState};
 use matrix_knock::knocking::{
     Departure, Details, Failed, Failure, Intent, Knocking, NotAKnock, OwnMembership, PendingKnock, Retracted,
@@ -39,13 +43,21 @@ use matrix_knock::pending::{
     Answer, Answerers, Answering, Answers, Knocker, NoEventId, NotAnswered, PendingKnocks, Position,
     Refused as RefusedAnswer, Update,
 };
+use matrix_knock::policy::{PolicyRefusal, PolicyServer, PolicySignature, PolicyVerdict};
+use matrix_knock::receipt::{
+    Check, Dropped as ReceiptDropped, Outcome, ReceiptError, ReceivedEvent, Rejected, SoftFailure, States,
+};
+use matrix_knock::resident::answer::{
+    Action, AnswerEvent, AnswerRequest, Answered, ApprovedAnswer, AuthorizedAnswer, BadInviteAnswer,
+    CountersignedInvite, Inviting, NotInvited, UnsignedInvite,
+};
 use matrix_knock::resident::submission::{
     Accepted, AuthEventRef, AuthEvents, AuthorizedEvent, FormatChecked, HostVerdict, Repeated, SendKnock, SendLeave,
     SendRequest, SignatureChecked, UnknownAuthEvents,
 };
 use matrix_knock::resident::{
     ApprovedRequest, AuthStage, AuthorizedRequest, Decision, HostError, Knock, Leave, LocalEvent, MakeKnock, MakeLeave,
-    MakeRequest, Mismatch, MustReach, PolicyVerdict, Reason, Refusal, RequestKind, Residence, ResidentRoom,
+    MakeRequest, Mismatch, MustReach, Reason, Refusal, RequestKind, Residence, ResidentRoom,
 };
 use matrix_knock::room_version::{
     EventIdFormat, RoomVersion, RoomVersionRules, UnknownRoomVersion, UnstableVersionError,
@@ -153,6 +165,14 @@ types! {
         JsonErrorKind,
         // knocking
         Acceptance,
+        AcceptedInvite,
+        ApprovedInvite<'_>,
+        CheckedInvite<'_>,
+        InviteDecision,
+        InviteRequest<'_>,
+        ReceivedInvite<'_>,
+        Revocation,
+        VerifiedInvite<'_>,
         CheckedTemplate,
         Details,
         Failed,
@@ -189,7 +209,24 @@ types! {
         Position,
         RefusedAnswer<'_>,
         Update,
+        // policy
+        PolicyServer,
+        PolicySignature,
+        PolicyVerdict,
+        // receipt
+        Check,
+        Outcome,
+        ReceivedEvent<'_>,
         // resident
+        Action,
+        AnswerEvent,
+        AnswerRequest<'_>,
+        Answered,
+        ApprovedAnswer<'_, '_>,
+        AuthorizedAnswer<'_, '_>,
+        CountersignedInvite,
+        Inviting,
+        UnsignedInvite,
         Accepted<'_, Knock>,
         ApprovedRequest<'_, '_, Knock>,
         AuthEventRef<Pdu<'_>>,
@@ -208,7 +245,6 @@ types! {
         MakeRequest<'_, Leave>,
         Mismatch,
         MustReach<'_>,
-        PolicyVerdict,
         Reason,
         Repeated<Knock>,
         Residence,
@@ -248,6 +284,7 @@ types! {
     }
     error {
         AuthorizeError,
+        BadInviteAnswer,
         BadTemplate,
         Dropped,
         ExtraError,
@@ -256,6 +293,8 @@ types! {
         FormatError,
         HostError,
         IdError,
+        InviteMismatch,
+        InviteRefusal,
         JsonError,
         JsonErrorKind,
         KnockError,
@@ -268,17 +307,25 @@ types! {
         NotAChange,
         NotAKnock,
         NotAnswered,
+        NotInvited,
         NotLookedUp,
         NotStripped,
         NotTaken,
+        PathError,
         PduError,
+        PolicyRefusal,
+        ReceiptDropped,
+        ReceiptError,
         Refusal,
+        Rejected,
         Rejection,
+        RoomStateFault,
         RequestError,
         SectionError,
         ServerKeysError,
         SignError,
         SignatureError,
+        SoftFailure,
         TemplateError,
         TooManyTypes,
         UnknownAuthEvents,
@@ -298,13 +345,16 @@ types! {
         KeysFn<fn(&str, &str) -> Option<VerifyKey>>,
         StateIndependent<'_, Pdu<'_>>,
         StateMap<Pdu<'_>>,
+        States<'_, StateMap<Pdu<'_>>, StateMap<Pdu<'_>>>,
     }
     stored {
+        AcceptedInvite,
         Details,
         Errcode,
         EventIdFormat,
         Failed,
         Failure,
+        Inviting,
         KeyValidity,
         Knocking,
         MemberFacts,
@@ -360,6 +410,7 @@ types! {
         Arc<StateMap<Pdu<'_>>>,
     }
     machine {
+        Inviting,
         Knocking,
         Retracting,
     }
@@ -384,7 +435,7 @@ fn none_is_missing() {
     let name_at = |text: &str| -> String { text.chars().take_while(|character| character.is_alphanumeric()).collect() };
     let listed = LISTED.iter().map(|listed| name_at(listed.trim_start_matches("dyn ")));
     let others = OTHER_TRAITS.iter().chain(&OF_THE_FEATURE).map(|name| (*name).to_owned());
-    let renamed = [("RefusedAnswer", "Refused")];
+    let renamed = [("RefusedAnswer", "Refused"), ("ReceiptDropped", "Dropped")];
     let rename = |name: String| renamed.iter().find(|(from, _)| *from == name).map_or(name, |(_, to)| (*to).to_owned());
     let listed: BTreeSet<String> = listed.chain(others).map(rename).collect();
 
@@ -455,16 +506,16 @@ fn messages() {
             &NoAnswer::OtherVersion { found: RoomVersion::V1 },
             "the event was checked by room version 1, not by that of the knock",
         ),
-        (&NoAnswer::OtherRoom, "the event is not of the room that was knocked on"),
-        (&NoAnswer::OtherUser, "the event is not the membership of the user who knocked"),
-        (&NoAnswer::ByTheKnocker, "the event was sent by the user who knocked"),
+        (&NoAnswer::OtherRoom, "the event is of another room"),
+        (&NoAnswer::OtherUser, "the event is not the membership of this user"),
+        (&NoAnswer::ByTheUser, "the event was sent by the user"),
         (&NoAnswer::NotAnInvite, "the event is not an invite"),
         (&NoAnswer::NeitherLeaveNorBan, "the event is neither a leave nor a ban"),
-        (&NoAnswer::NotKnocking, "the knock is not the user's current membership"),
-        (&NoAnswer::KnockNotInAuthEvents, "the knock is not among the auth events"),
+        (&NoAnswer::NotCurrent, "the knock or invite is not the user's current membership"),
+        (&NoAnswer::NotInAuthEvents, "the knock or invite is not among the auth events"),
         (
             &NoAnswer::Origin { origin: server() },
-            "`b.example` is neither the server knocked through nor that of the event's sender",
+            "`b.example` has no part in this, and the event's sender is of another server",
         ),
         (&NotAChange::NotAMemberEvent, "not an `m.room.member` event with a `state_key`"),
         (&NotAChange::OtherUser, "the two events are of different users"),
@@ -613,12 +664,12 @@ fn messages_about_what_was_not_looked_up() {
 #[test]
 fn messages_of_refusals() {
     let version = RoomVersion::V10;
-    let messages: [(Refusal, &str); 36] = [
-        (Refusal::NoSuchEndpoint, "the path is not that of the endpoint"),
-        (Refusal::Method, "the endpoint does not have this method"),
-        (Refusal::UriTooLong, "the path or the query is too long"),
-        (Refusal::Encoding, "the path is not percent-encoded UTF-8"),
-        (Refusal::RoomId, "not a room ID"),
+    let messages: [(Refusal, &str); 40] = [
+        (Refusal::Path(PathError::NoSuchEndpoint), "the path is not that of the endpoint"),
+        (Refusal::Path(PathError::Method), "the endpoint does not have this method"),
+        (Refusal::Path(PathError::UriTooLong), "the path or the query is too long"),
+        (Refusal::Path(PathError::Encoding), "the path is not percent-encoded UTF-8"),
+        (Refusal::Path(PathError::RoomId), "not a room ID"),
         (Refusal::UnknownRoom, "unknown room"),
         (Refusal::NotInRoom, "this server is not in the room"),
         (Refusal::PartialState, "the state of the room is not complete yet"),
@@ -649,9 +700,16 @@ fn messages_of_refusals() {
         (Refusal::RateLimited { retry_after_ms: Some(1) }, "rate limited"),
         (Refusal::Forbidden, "forbidden by the host"),
         (Refusal::Suspended, "the user is suspended"),
-        (Refusal::Policy, "refused by the policy server of the room"),
+        (Refusal::NothingToAnswer { expected: Membership::Knock }, "the membership of the user is not `knock`"),
+        (
+            Refusal::Policy(PolicyRefusal::Refused(Box::new(ErrorResponse::internal("Oh")))),
+            "refused by the policy server of the room: Oh",
+        ),
+        (Refusal::Policy(PolicyRefusal::BadSignature), "the signature of the policy server does not verify"),
+        (Refusal::Policy(PolicyRefusal::NoAnswer), "no signature of the policy server"),
         (HostError::OtherRoom.into(), "the room is not the one that the request names"),
         (HostError::OtherAuthEvents.into(), "the auth events were matched with another event"),
+        (HostError::PolicyServer.into(), "the verdict is not that of the policy server that the room names now"),
         (HostError::NoForwardExtremities.into(), "no previous events to come after"),
         (
             HostError::NoEventId { event_type: EventType::Create }.into(),
@@ -661,7 +719,7 @@ fn messages_of_refusals() {
         (HostError::Sign(SignError::EventId).into(), "event has an `event_id`, which would be signed with it"),
     ];
     let host_errors: Vec<_> = messages.iter().filter(|(refusal, _)| refusal.is_host_error()).collect();
-    assert_eq!(host_errors, messages[30..].iter().collect::<Vec<_>>());
+    assert_eq!(host_errors, messages[33..].iter().collect::<Vec<_>>());
     for (refusal, message) in messages {
         assert_eq!(refusal.to_string(), message);
     }
@@ -686,4 +744,54 @@ fn messages_of_refusals() {
         (AuthStage::CurrentState, "by the current state"),
     ];
     assert_eq!(stages.map(|(stage, _)| stage.to_string()), stages.map(|(_, message)| message));
+}
+
+#[test]
+fn messages_about_invites_and_receipt() {
+    let server = || "b.example".to_owned();
+    let not_signed = || SignatureError::NotSigned { server: server() };
+    let messages: [(&dyn Error, &str); 39] = [
+        (&NotInvited::Refused(Box::new(ErrorResponse::internal("Oh"))), "refused: Oh"),
+        (&NotInvited::NoAnswer, "the server of the user could not be asked"),
+        (&NotInvited::BadAnswer(BadInviteAnswer::NoEvent), "no event in the answer"),
+        (&BadInviteAnswer::TooLarge, "answer of more than 262144 bytes"),
+        (&BadInviteAnswer::OtherEvent, "another event than the one to sign"),
+        (&BadInviteAnswer::NotSigned, "not signed by the server of the user"),
+        (&BadInviteAnswer::BadSignature, "a signature of the server of the user does not verify"),
+        (&InviteRefusal::Path(PathError::RoomId), "not a room ID"),
+        (&InviteRefusal::NotUtf8, "the body is not UTF-8"),
+        (&InviteRefusal::TooLarge, "the invite is too large"),
+        (&InviteRefusal::NotAnObject, "the body is not an object"),
+        (&InviteRefusal::Missing("event"), "no `event`"),
+        (&InviteRefusal::Malformed("event"), "`event` is of the wrong kind"),
+        (&InviteRefusal::IncompatibleRoomVersion("x".to_owned()), "this server does not have room version `x`"),
+        (&InviteRefusal::Format(FormatError::Missing("depth")), "malformed event: event has no `depth`"),
+        (&InviteRefusal::TooDeep, "event nested deeper than 120 levels"),
+        (&InviteRefusal::Signature(not_signed()), "no signature by a known key of `b.example` that counts"),
+        (&InviteRefusal::ContentHash, "the content hash is wrong"),
+        (&InviteRefusal::RoomState(RoomStateFault::Missing), "`invite_room_state`: missing"),
+        (&InviteRefusal::Blocked, "the user has blocked such invites"),
+        (&InviteRefusal::Forbidden, "not allowed"),
+        (&InviteRefusal::ByHost(Box::new(ErrorResponse::internal("Oh"))), "refused by the host: Oh"),
+        (&InviteRefusal::Mismatch(InviteMismatch::EventId), "the event ID in the path is not that of the event"),
+        (&InviteMismatch::RoomId, "the event is of another room"),
+        (&InviteMismatch::RoomVersion, "the room is of another version"),
+        (&InviteMismatch::EventType, "the event is not an `m.room.member` event"),
+        (&InviteMismatch::Membership, "the `membership` is not `invite`"),
+        (&InviteMismatch::Sender, "the sender is of another server"),
+        (&InviteMismatch::StateKey, "the invited user is of another server"),
+        (&RoomStateFault::NoCreateEvent, "no valid create event"),
+        (&RoomStateFault::Entry { index: 3, reason: Dropped::NotState }, "entry 3: not a state event"),
+        (&RoomStateFault::Stripped, "entries that are no whole events"),
+        (&ReceiptDropped::Format(FormatError::Missing("depth")), "malformed event: event has no `depth`"),
+        (&ReceiptDropped::Signatures(not_signed()), "no signature by a known key of `b.example` that counts"),
+        (&ReceiptError::NotAMemberEvent, "not an `m.room.member` event"),
+        (&ReceiptError::OtherAuthEvents, "the auth events were matched with another event"),
+        (&ReceiptError::PolicyServer, "the verdict is not that of the policy server that the room names now"),
+        (&SoftFailure::PolicyServer(PolicyRefusal::NoAnswer), "no signature of the policy server"),
+        (&PathError::Method, "the endpoint does not have this method"),
+    ];
+    for (error, message) in messages {
+        assert_eq!(error.to_string(), message);
+    }
 }

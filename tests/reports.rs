@@ -10,12 +10,13 @@ use std::process::{Command, Stdio};
 use matrix_knock::RoomVersion;
 use matrix_knock::client::{KnockErrorKind, KnockResponse};
 use matrix_knock::error::Errcode;
-use matrix_knock::event::{Ed25519Key, Pdu};
+use matrix_knock::event::{Ed25519Key, Pdu, Verify};
 use matrix_knock::id::{EventId, OwnedServerName, RoomId, ServerName, UserId};
 use matrix_knock::knocking::{Details, Failure, Intent, Knocking, OwnMembership, Start};
 use matrix_knock::machine::{Machine as _, Want};
 use matrix_knock::pending::{Knocker, PendingKnocks, Update};
-use matrix_knock::resident::{Decision, LocalEvent, MakeKnock, PolicyVerdict, Refusal, Residence, ResidentRoom};
+use matrix_knock::policy::{PolicyRefusal, PolicyVerdict};
+use matrix_knock::resident::{Decision, HostError, LocalEvent, MakeKnock, Refusal, Residence, ResidentRoom};
 use matrix_knock::state::StateMap;
 use matrix_knock::sync::{KnockSection, Knockable, summary_is_knockable};
 use matrix_knock::template::PrevEvent;
@@ -263,9 +264,29 @@ fn a_local_event_past_the_policy_server() {
     }];
     // What is signed is no event to send yet: there is no way to one but `accept`.
     let local: LocalEvent<_> = approved.sign(&state, &Details::default(), &last, NOW, &key).expect("an event");
-    assert_eq!(local.policy_server(&state), Ok(Some("policy.example".to_owned())));
-    assert_eq!(local.clone().accept(&state, PolicyVerdict::Refused), Err(Refusal::Policy));
+    let server = local.policy_server(&state).expect("a whole state").expect("the room names one");
+    assert_eq!(server.name(), "policy.example");
+    let refused = |refusal: PolicyRefusal| (PolicyVerdict::Refused(refusal.clone()), Err(Refusal::Policy(refusal)));
+    let (verdict, expected) = refused(PolicyRefusal::NoAnswer);
+    assert_eq!(local.clone().accept(&state, verdict), expected);
+    assert_eq!(local.clone().accept(&state, PolicyVerdict::NotNamed), Err(HostError::PolicyServer.into()));
     let (id, text) = (local.event_id().to_owned(), local.text().to_owned());
-    let event = local.accept(&state, PolicyVerdict::Signed).expect("an event");
-    assert_eq!((event.event_id(), event.text()), (&*id, &*text));
+    let signature = "A".repeat(86);
+    let body = format!(r#"{{"policy.example":{{"ed25519:policy_server":"{signature}"}}}}"#);
+    let formatted = local.formatted().expect("an event");
+    let verdict = server.read_answer(&formatted, Some(HttpResponse::new(200, &body)), &Credulous).into();
+    let event = local.accept(&state, verdict).expect("an event");
+    let mut signed: Value = serde_json::from_str(&text).expect("an event");
+    signed["signatures"]["policy.example"]["ed25519:policy_server"] = signature.into();
+    let found: Value = serde_json::from_str(event.text()).expect("an event");
+    assert_eq!((event.event_id(), found), (&*id, signed));
+}
+
+/// Takes every signature.
+struct Credulous;
+
+impl Verify for Credulous {
+    fn verify(&self, _: &[u8; 32], _: &[u8], _: &[u8; 64]) -> bool {
+        true
+    }
 }

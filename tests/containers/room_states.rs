@@ -124,9 +124,10 @@ fn unverified_of(bad: &Bad) -> Option<String> {
         }
         Fault::Content | Fault::Number => None,
         Fault::Json(why) => malformed(why),
-        Fault::NotAnEvent("not a state event") | Fault::WrongKind("content") => Some("not a state event".to_owned()),
+        Fault::NotAnEvent("not a state event") => Some("not a state event".to_owned()),
         Fault::NotAnEvent(why) => malformed(why),
         Fault::Missing(property) => malformed(&format!("event has no `{property}`")),
+        Fault::WrongKind("content") => malformed("`content` of the event is of the wrong kind or out of range"),
         Fault::WrongKind(property) => malformed(&format!("`{property}` of the event is of the wrong kind")),
     }
 }

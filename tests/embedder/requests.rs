@@ -4,8 +4,9 @@ use matrix_knock::event::{Event as _, KeyValidity, KeysFn, Pdu, Verify, VerifyKe
 use matrix_knock::id::{EventId, KeyId, OwnedServerName, RoomId, ServerName, UserId};
 use matrix_knock::knocking::{Details, Failed, Failure, Intent, Knocking, OwnMembership, PendingKnock, Start};
 use matrix_knock::machine::{Endpoint, ErrorReply, Machine as _, Reply, Request, Want};
+use matrix_knock::policy::PolicyVerdict;
 use matrix_knock::resident::submission::{HostVerdict, SendKnock};
-use matrix_knock::resident::{Decision, PolicyVerdict, Residence, ResidentRoom};
+use matrix_knock::resident::{Decision, Residence, ResidentRoom};
 use matrix_knock::room_version::RoomVersion;
 use matrix_knock::state::StateMap;
 use matrix_knock::stripped_state::StrippedEvent;
@@ -79,7 +80,10 @@ fn a_knock_by_parts() {
     knocking.signature(ticket, KeyId::parse("ed25519:1").unwrap(), &[7; 64]).unwrap();
     let request = asked(&knocking);
     let Endpoint::SendKnock { room_id, event } = &request.endpoint else { panic!("{request:?}") };
-    assert_eq!((room_id.as_str(), Some(event.text()), request.method()), ("!r:a.example", request.body(), "PUT"));
+    assert_eq!(
+        (room_id.as_str(), Some(event.text()), request.method()),
+        ("!r:a.example", request.body().as_deref(), "PUT")
+    );
 
     // The entries one by one; those that do not verify are not shown.
     reply(&mut knocking, Reply::Accepted { knock_room_state: &[CREATE, "{}"] });
@@ -142,7 +146,8 @@ fn the_answer_to_a_knock_by_parts() {
     let checked = request.check(&room, &state).unwrap();
     let verified = checked.verify(&any_key(), &Anything, NOW).unwrap();
     let authorized = verified.authorize_by_host(HostVerdict::Allowed).unwrap();
-    let accepted = authorized.accept_by_host(HostVerdict::Allowed, PolicyVerdict::NotUsed, Decision::Admit).unwrap();
+    let accepted =
+        authorized.accept_by_host(HostVerdict::Allowed, &state, PolicyVerdict::NotNamed, Decision::Admit).unwrap();
     assert_eq!((accepted.event().event_id(), accepted.pdu().event_id()), (Some(knock.event_id()), knock.event_id()));
     let shown: Vec<&Pdu<'_>> = accepted.room_state(&state).unwrap();
     assert_eq!(shown.iter().map(|event| event.text()).collect::<Vec<_>>(), [CREATE, JOIN_RULES, NAME]);

@@ -153,6 +153,10 @@ fn meaning(means: Option<Means>, status: u16) -> Means {
 fn refused(status: u16, errcode: Option<&str>) -> Outcome {
     let failure = Failure::Refused { status, errcode: errcode.map(Errcode::from) };
     match (status, errcode) {
+        // A client would believe that its own access is lost.
+        (_, Some("M_MISSING_TOKEN" | "M_UNAUTHORIZED" | "M_UNKNOWN_TOKEN" | "M_USER_LOCKED")) => {
+            outcome(failure, 502, "M_UNKNOWN", "refused")
+        }
         (403 | 429, Some(errcode)) => outcome(failure, status, errcode, "refused"),
         _ => outcome(failure, 502, "M_UNKNOWN", "refused"),
     }

@@ -5,7 +5,8 @@ use matrix_knock::auth::{AuthStatus, Rule};
 use matrix_knock::error::{Errcode, ErrorResponse};
 use matrix_knock::event::{Ed25519Key, FormatError, KeyValidity, Membership, PduError, SignatureError};
 use matrix_knock::json::JsonErrorKind;
-use matrix_knock::resident::{AuthStage, Decision, Mismatch, PolicyVerdict, Refusal, Residence};
+use matrix_knock::policy::{PolicyRefusal, PolicyVerdict};
+use matrix_knock::resident::{AuthStage, Decision, Mismatch, Refusal, Residence};
 use serde_json::{Value, json};
 
 use super::asking::{FORBIDDEN, UNKNOWN_ROOM};
@@ -239,9 +240,12 @@ fn common() -> Vec<Break> {
         row(
             500,
             "policy server",
-            |it| it.policy = PolicyVerdict::Refused,
-            |_| Said::This(Refusal::Policy),
-            (403, r#"{"errcode":"M_FORBIDDEN","error":"Not allowed here"}"#),
+            |it| {
+                *it = it.clone().with_policy_server();
+                it.policy = PolicyVerdict::Refused(PolicyRefusal::NoAnswer);
+            },
+            |_| Said::This(Refusal::Policy(PolicyRefusal::NoAnswer)),
+            (403, r#"{"errcode":"M_FORBIDDEN","error":"The policy server of the room has not signed the event"}"#),
         ),
         row(
             510,

@@ -1,5 +1,7 @@
 //! Servers that made a template and do not take what was made of it: who is sent it next, and what is known in the end.
 
+use std::borrow::Cow;
+
 use matrix_knock::RoomVersion;
 use matrix_knock::error::Errcode;
 use matrix_knock::knocking::room_state::{MAX_ANSWER_BYTES, VerifiedRoomState};
@@ -87,7 +89,7 @@ fn walk(federation: &mut Federation, first: &Does, second: &Does, memory: Memory
         if request.method() == "GET" {
             return federation.serve(request, now);
         }
-        sent.push((request.path_and_query(), request.body().map(str::to_owned)));
+        sent.push((request.path_and_query(), request.body().map(Cow::into_owned)));
         match if request.server == A { first } else { second } {
             Does::Says(answer) => answer.clone(),
             Does::Takes(answer) => {
@@ -138,7 +140,9 @@ fn a_refusal_ends_it() {
             let mut federation = room.clone();
             let walk = walk(&mut federation, &Does::Says(refusal), &Does::Serves, Memory::Stores);
             assert_eq!(walk.asked, ["a.example make_knock", "a.example send_knock"]);
-            assert_eq!(walk.outcome, Err(Failed::from(failure)));
+            let failed = walk.outcome.expect_err("a refusal");
+            assert_eq!((&failed.failure, &failed.perhaps), (&failure, &None));
+            assert_eq!((failed.error(), failed.extra()), (None, None));
             assert_eq!(federation.room.events.len(), room.room.events.len());
         }
     }

@@ -1,11 +1,13 @@
 //! The four endpoints between servers, read from method, path, query and body as they come in.
 
 use matrix_knock::auth::AuthStatus;
+use matrix_knock::error::PathError;
 use matrix_knock::event::{FormatError, Membership, Pdu, PduError};
 use matrix_knock::id::{RoomId, ServerName};
 use matrix_knock::json::JsonErrorKind;
+use matrix_knock::policy::PolicyVerdict;
 use matrix_knock::resident::submission::{AuthEventRef, SendKnock, SendLeave};
-use matrix_knock::resident::{Decision, MakeKnock, MakeLeave, PolicyVerdict, Refusal, Residence, ResidentRoom};
+use matrix_knock::resident::{Decision, MakeKnock, MakeLeave, Refusal, Residence, ResidentRoom};
 use matrix_knock::state::StateMap;
 use matrix_knock::wire::HttpRequest;
 use matrix_knock::{Ed25519, RoomVersion};
@@ -110,13 +112,15 @@ impl Endpoint {
         let nothing = Parts { room_id: ROOM, last: "", versions: &[], body: "" };
         let refusal = self.read(request, nothing).expect_err(request.path);
         let expected = match refusal {
-            Refusal::NoSuchEndpoint => (404, r#"{"errcode":"M_UNRECOGNIZED","error":"No such endpoint"}"#),
-            Refusal::Method => (405, r#"{"errcode":"M_UNRECOGNIZED","error":"No such method here"}"#),
-            Refusal::UriTooLong => (414, r#"{"errcode":"M_TOO_LARGE","error":"The URI is too long"}"#),
-            Refusal::Encoding => {
+            Refusal::Path(PathError::NoSuchEndpoint) => {
+                (404, r#"{"errcode":"M_UNRECOGNIZED","error":"No such endpoint"}"#)
+            }
+            Refusal::Path(PathError::Method) => (405, r#"{"errcode":"M_UNRECOGNIZED","error":"No such method here"}"#),
+            Refusal::Path(PathError::UriTooLong) => (414, r#"{"errcode":"M_TOO_LARGE","error":"The URI is too long"}"#),
+            Refusal::Path(PathError::Encoding) => {
                 (400, r#"{"errcode":"M_INVALID_PARAM","error":"The path is not percent-encoded UTF-8"}"#)
             }
-            Refusal::RoomId => (404, r#"{"errcode":"M_NOT_FOUND","error":"Unknown room"}"#),
+            Refusal::Path(PathError::RoomId) => (404, r#"{"errcode":"M_NOT_FOUND","error":"Unknown room"}"#),
             Refusal::NotUtf8 => (400, r#"{"errcode":"M_BAD_JSON","error":"The body is not JSON"}"#),
             _ => panic!("{refusal:?}"),
         };
@@ -198,7 +202,7 @@ fn other_paths() {
             "/_matrix/federation/v2/send_join/!a:b/x".to_owned(),
             "/_matrix/federation/v2/invite/!a:b/x".to_owned(),
         ] {
-            assert_eq!(endpoint.refused(endpoint.request(&path)), Refusal::NoSuchEndpoint, "{path}");
+            assert_eq!(endpoint.refused(endpoint.request(&path)), Refusal::Path(PathError::NoSuchEndpoint), "{path}");
         }
         // Each knows its own, and the old path of one of them.
         for other in ALL {
@@ -209,13 +213,13 @@ fn other_paths() {
             }
             for method in [endpoint.method(), other.method()] {
                 let request = HttpRequest { method, ..endpoint.request(&path) };
-                assert_eq!(endpoint.refused(request), Refusal::NoSuchEndpoint, "{path}");
+                assert_eq!(endpoint.refused(request), Refusal::Path(PathError::NoSuchEndpoint), "{path}");
             }
         }
         // The others have but one version.
         if !matches!(endpoint, Endpoint::SendLeave | Endpoint::OldSendLeave) {
             let path = endpoint.path_of(ROOM, "x").replacen("v1", "v2", 1);
-            assert_eq!(endpoint.refused(endpoint.request(&path)), Refusal::NoSuchEndpoint, "{path}");
+            assert_eq!(endpoint.refused(endpoint.request(&path)), Refusal::Path(PathError::NoSuchEndpoint), "{path}");
         }
     }
 }
@@ -230,7 +234,7 @@ fn methods() {
                 let parts = Parts { room_id: ROOM, last: "x", versions: &["10"], body: "{}" };
                 assert_eq!(endpoint.read(request, parts), Ok(true));
             } else {
-                assert_eq!(endpoint.refused(request), Refusal::Method, "{method}");
+                assert_eq!(endpoint.refused(request), Refusal::Path(PathError::Method), "{method}");
             }
         }
     }
@@ -242,7 +246,7 @@ fn identifiers() {
         for bad in ["%", "a%", "a%2", "%zz", "%2g", "%FF", "%C3", "%ED%A0%BD", "%C0%AF", "%+1", "%é", "% 1"] {
             for (room_id, last) in [(format!("!{bad}:b"), "x"), (ROOM.to_owned(), bad)] {
                 let path = endpoint.path_of(&room_id, last);
-                assert_eq!(endpoint.refused(endpoint.request(&path)), Refusal::Encoding, "{path}");
+                assert_eq!(endpoint.refused(endpoint.request(&path)), Refusal::Path(PathError::Encoding), "{path}");
             }
         }
         for bad in [
@@ -263,7 +267,7 @@ fn identifiers() {
             &format!("!{}:b", "é".repeat(127)),
         ] {
             let path = endpoint.path_of(bad, "x");
-            assert_eq!(endpoint.refused(endpoint.request(&path)), Refusal::RoomId, "{path}");
+            assert_eq!(endpoint.refused(endpoint.request(&path)), Refusal::Path(PathError::RoomId), "{path}");
         }
     }
 }
@@ -285,10 +289,10 @@ fn what_is_too_long() {
             (ROOM.to_owned(), "%61".repeat(100_000)),
         ] {
             let path = endpoint.path_of(&room_id, &last);
-            assert_eq!(endpoint.refused(endpoint.request(&path)), Refusal::UriTooLong, "{path}");
+            assert_eq!(endpoint.refused(endpoint.request(&path)), Refusal::Path(PathError::UriTooLong), "{path}");
         }
         let path = endpoint.path_of(ROOM, &"%".repeat(765));
-        assert_eq!(endpoint.refused(endpoint.request(&path)), Refusal::Encoding);
+        assert_eq!(endpoint.refused(endpoint.request(&path)), Refusal::Path(PathError::Encoding));
 
         let path = endpoint.path_of(ROOM, "x");
         let query = format!("ver=10&x={}", "x".repeat(MOST - 9));
@@ -297,7 +301,7 @@ fn what_is_too_long() {
         assert_eq!(endpoint.read(HttpRequest { query: &query, ..endpoint.request(&path) }, parts), Ok(true));
         let query = format!("{query}x");
         let request = HttpRequest { query: &query, ..endpoint.request(&path) };
-        assert_eq!(endpoint.refused(request), Refusal::UriTooLong);
+        assert_eq!(endpoint.refused(request), Refusal::Path(PathError::UriTooLong));
     }
 }
 
@@ -338,7 +342,10 @@ fn versions() {
     let numbers: Vec<&str> = numbers.iter().map(String::as_str).collect();
     assert_eq!(read(&many(100), &numbers), Ok(true));
     for query in [many(101), many(5000), vec!["ver=%"; 101].join("&"), vec!["ver"; 101].join("&")] {
-        assert_eq!(Endpoint::MakeKnock.refused(HttpRequest { query: &query, ..good }), Refusal::UriTooLong);
+        assert_eq!(
+            Endpoint::MakeKnock.refused(HttpRequest { query: &query, ..good }),
+            Refusal::Path(PathError::UriTooLong)
+        );
     }
     // The others have no such parameter.
     for endpoint in ALL.into_iter().filter(|endpoint| *endpoint != Endpoint::MakeKnock) {
@@ -424,12 +431,12 @@ fn the_first_mistake_is_answered() {
         let bad = HttpRequest { method: "POST", path: &other, query: &query, body: b"\xff" };
         let with_method = HttpRequest { method: endpoint.method(), ..bad };
         for (request, refusal) in [
-            (bad, Refusal::NoSuchEndpoint),
-            (HttpRequest { path: &long, ..bad }, Refusal::Method),
-            (HttpRequest { path: &encoding, ..with_method }, Refusal::UriTooLong),
-            (HttpRequest { path: &long, query: &too_many, ..with_method }, Refusal::UriTooLong),
-            (HttpRequest { path: &encoding, query: &too_many, ..with_method }, Refusal::Encoding),
-            (HttpRequest { path: &room, query: &too_many, ..with_method }, Refusal::RoomId),
+            (bad, Refusal::Path(PathError::NoSuchEndpoint)),
+            (HttpRequest { path: &long, ..bad }, Refusal::Path(PathError::Method)),
+            (HttpRequest { path: &encoding, ..with_method }, Refusal::Path(PathError::UriTooLong)),
+            (HttpRequest { path: &long, query: &too_many, ..with_method }, Refusal::Path(PathError::UriTooLong)),
+            (HttpRequest { path: &encoding, query: &too_many, ..with_method }, Refusal::Path(PathError::Encoding)),
+            (HttpRequest { path: &room, query: &too_many, ..with_method }, Refusal::Path(PathError::RoomId)),
         ] {
             assert_eq!(endpoint.refused(request), refusal);
         }
@@ -461,7 +468,7 @@ fn answers_to_a_leave() {
                 let found = named.iter().map(|event| AuthEventRef { event, status: AuthStatus::Accepted });
                 let auth_events = verified.match_auth_events(found).expect("all of them");
                 let allowed = verified.clone().authorize(&auth_events, &state, &state).expect("a leave");
-                let accepted = allowed.accept(&state, PolicyVerdict::NotUsed, Decision::Admit).expect("a leave");
+                let accepted = allowed.accept(&state, PolicyVerdict::NotNamed, Decision::Admit).expect("a leave");
                 let no_text = |_: &&Pdu<'_>| -> Option<String> { panic!("nothing of the state is shown") };
                 assert!(accepted.reads().is_empty());
                 assert_eq!(accepted.to_response(&state, no_text).as_deref(), Ok(answer));

@@ -7,10 +7,9 @@ use matrix_knock::auth::{AuthStatus, AuthorizeError, Selection, authorize};
 use matrix_knock::event::{Ed25519Key, Event, EventType, KeyValidity, Keys, Pdu, VerifyKey, sign_event};
 use matrix_knock::id::{EventId, KeyId, RoomId, ServerName};
 use matrix_knock::machine::Request;
+use matrix_knock::policy::{PolicyServer, PolicyVerdict};
 use matrix_knock::resident::submission::{AuthEventRef, SendRequest};
-use matrix_knock::resident::{
-    Decision, Knock, Leave, MakeRequest, PolicyVerdict, Refusal, RequestKind, Residence, ResidentRoom,
-};
+use matrix_knock::resident::{Decision, Knock, Leave, MakeRequest, Refusal, RequestKind, Residence, ResidentRoom};
 use matrix_knock::state::{Reads, RoomState, Snapshot, StateMap};
 use matrix_knock::template::PrevEvent;
 use matrix_knock::wire::BuiltRequest;
@@ -308,10 +307,10 @@ impl Federation {
         let reads = verified.reads();
         let before = Snapshot::of_events(&reads, self.room.pdus(&self.room.after[last]));
         let permitted = verified.authorize(&auth_events, &before, &self.room.current(&reads))?;
-        let state = self.room.current(&permitted.reads_of_policy_server());
+        let state = self.room.current(&PolicyServer::reads());
         assert_eq!(permitted.policy_server(&state), Ok(None));
         let state = self.room.current(&permitted.reads());
-        let accepted = permitted.accept(&state, PolicyVerdict::NotUsed, self.decision.clone())?;
+        let accepted = permitted.accept(&state, PolicyVerdict::NotNamed, self.decision.clone())?;
         let response = accepted.to_response(&self.room.current(&accepted.reads()), text).expect("a create event");
         self.room.take(event_id, body);
         Ok(response)

@@ -2,13 +2,14 @@
 
 use matrix_knock::RoomVersion;
 use matrix_knock::auth::{AuthStatus, AuthorizeError, Rejection, authorize_proposal};
-use matrix_knock::error::{Errcode, ErrorResponse};
+use matrix_knock::error::{Errcode, ErrorResponse, PathError};
 use matrix_knock::event::{Event, EventType, FormatError, Membership, Pdu, PduError, Proposal, SignatureError};
 use matrix_knock::id::{EventId, RoomId};
+use matrix_knock::policy::{PolicyRefusal, PolicyServer, PolicyVerdict};
 use matrix_knock::resident::submission::{AuthEventRef, HostVerdict, SendKnock, SendLeave, UnknownAuthEvents};
 use matrix_knock::resident::{
-    AuthStage, Decision, HostError, Knock, Leave, MakeKnock, MakeLeave, Mismatch, PolicyVerdict, Refusal, RequestKind,
-    Residence, ResidentRoom,
+    AuthStage, Decision, HostError, Knock, Leave, MakeKnock, MakeLeave, Mismatch, Refusal, RequestKind, Residence,
+    ResidentRoom,
 };
 use matrix_knock::state::{NotLookedUp, Reads, RoomState, Snapshot, StateMap};
 use matrix_knock::template::{Details, PrevEvent, TemplateError};
@@ -113,10 +114,11 @@ fn entries_that_were_not_looked_up() {
         });
         assert_eq!(signed, 4);
         let local = approved.sign(&state, &Details::default(), &last, THEN, &key("k.example")).expect("a knock");
-        let accepted = one_missing(&local.reads(), &events, |state| local.clone().accept(state, PolicyVerdict::Signed));
-        // Power levels count for nothing in a knock: only the template names them.
-        assert_eq!(accepted, 3);
-        let policy = one_missing(&local.reads_of_policy_server(), &events, |state| Ok(local.policy_server(state)?));
+        let accepted =
+            one_missing(&local.reads(), &events, |state| local.clone().accept(state, PolicyVerdict::NotNamed));
+        // Power levels count for nothing in a knock: only the template names them. The policy server counts.
+        assert_eq!(accepted, 4);
+        let policy = one_missing(&PolicyServer::reads(), &events, |state| Ok(local.policy_server(state)?));
         assert_eq!(policy, 1);
     }
 }
@@ -140,14 +142,13 @@ fn sent<K: RequestKind>(counts: [usize; 6]) {
             let by_current =
                 one_missing(&reads, &events, |state| verified.clone().authorize(&auth_events, before, state));
             let allowed = verified.clone().authorize(&auth_events, before, current).expect("an event that is allowed");
-            let policy =
-                one_missing(&allowed.reads_of_policy_server(), &events, |state| Ok(allowed.policy_server(state)?));
+            let policy = one_missing(&PolicyServer::reads(), &events, |state| Ok(allowed.policy_server(state)?));
             let accepting = one_missing(&allowed.reads(), &events, |state| {
-                allowed.clone().accept(state, PolicyVerdict::NotUsed, Decision::Admit)
+                allowed.clone().accept(state, PolicyVerdict::NotNamed, Decision::Admit)
             });
             let accepted = allowed
                 .clone()
-                .accept_by_host(HostVerdict::Allowed, PolicyVerdict::NotUsed, Decision::Admit)
+                .accept_by_host(HostVerdict::Allowed, current, PolicyVerdict::NotNamed, Decision::Admit)
                 .expect("an event that is allowed");
             let answering = one_missing(&accepted.reads(), &events, |state| accepted.to_response(state, text));
             let again = verified.clone().known();
@@ -160,9 +161,9 @@ fn sent<K: RequestKind>(counts: [usize; 6]) {
 
 #[test]
 fn entries_that_were_not_looked_up_for_a_sent_event() {
-    // Create event, join rules, member; the policy; the seven that are shown.
-    sent::<Knock>([3, 3, 1, 3, 7, 7]);
-    sent::<Leave>([2, 2, 1, 2, 0, 0]);
+    // Create event, join rules, member; the policy, alone and with them; the seven that are shown.
+    sent::<Knock>([3, 3, 1, 4, 7, 7]);
+    sent::<Leave>([2, 2, 1, 3, 0, 0]);
 }
 
 /// The room of another request.
@@ -266,7 +267,8 @@ fn an_answer_without_the_create_event() {
         let good = Submission::new(Membership::Knock, version, join_rule);
         good.verified::<Knock, _>(|verified, _, current| {
             let allowed = verified.clone().authorize_by_host(HostVerdict::Allowed).expect("the host allows it");
-            let accepted = allowed.accept_by_host(HostVerdict::Allowed, PolicyVerdict::NotUsed, Decision::Admit);
+            let accepted =
+                allowed.accept_by_host(HostVerdict::Allowed, current, PolicyVerdict::NotNamed, Decision::Admit);
             let accepted = accepted.expect("the host allows it");
             let others =
                 |event: &&Pdu<'_>| event.to_federation(version).ok().filter(|_| !event.is_type(EventType::Create));
@@ -312,11 +314,11 @@ fn all_the_others() {
         .expect_err("nothing was found");
     let (of_client, of_server, gone) = (400, 500, 404);
     for (refusal, status) in [
-        (Refusal::NoSuchEndpoint, gone),
-        (Refusal::Method, 405),
-        (Refusal::UriTooLong, 414),
-        (Refusal::Encoding, of_client),
-        (Refusal::RoomId, gone),
+        (Refusal::Path(PathError::NoSuchEndpoint), gone),
+        (Refusal::Path(PathError::Method), 405),
+        (Refusal::Path(PathError::UriTooLong), 414),
+        (Refusal::Path(PathError::Encoding), of_client),
+        (Refusal::Path(PathError::RoomId), gone),
         (Refusal::UnknownRoom, gone),
         (Refusal::NotInRoom, gone),
         (Refusal::PartialState, gone),
@@ -347,7 +349,7 @@ fn all_the_others() {
         (Refusal::RateLimited { retry_after_ms: None }, 429),
         (Refusal::Forbidden, 403),
         (Refusal::Suspended, 403),
-        (Refusal::Policy, 403),
+        (Refusal::Policy(PolicyRefusal::BadSignature), 403),
     ] {
         assert!(!refusal.is_host_error(), "{refusal:?}");
         let response = refusal.to_response();

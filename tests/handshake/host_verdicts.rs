@@ -1,16 +1,18 @@
 //! The host's own authorization in place of ours, and what changes in the room while others are asked.
 
 use matrix_knock::auth::{AuthStatus, Rule};
+use matrix_knock::error::ErrorResponse;
 use matrix_knock::event::{Event, Membership, Pdu};
+use matrix_knock::policy::{PolicyRefusal, PolicyVerdict};
 use matrix_knock::resident::submission::{AuthEventRef, AuthorizedEvent, HostVerdict, SignatureChecked};
-use matrix_knock::resident::{AuthStage, Decision, Knock, Leave, PolicyVerdict, Refusal, RequestKind};
+use matrix_knock::resident::{AuthStage, Decision, HostError, Knock, Leave, Refusal, RequestKind};
 use matrix_knock::state::StateMap;
 use serde_json::json;
 
 use super::asking::FORBIDDEN;
 use super::breaks::Said;
 use super::federation::{KAY, rooms};
-use super::submission::{Stored, Submission, pdus, put, texts};
+use super::submission::{Stored, Submission, pdus, put, signed_by_policy_server, texts};
 
 const STAGES: [(AuthStage, &str); 4] = [
     (AuthStage::Itself, "by itself: refused by the host's own authorization"),
@@ -71,11 +73,12 @@ fn instead_of_our_rules<K: RequestKind>() {
             assert_eq!(authorized(&broken, verified, before, current), Err(Refusal::NoPrevEvents));
             let allowed = verified.clone().authorize_by_host(HostVerdict::Allowed).expect("the host allows it");
             assert_eq!(allowed.event().event_id(), Some(verified.event_id()));
-            let by_state = allowed.clone().accept(current, PolicyVerdict::NotUsed, Decision::Admit);
+            let by_state = allowed.clone().accept(current, PolicyVerdict::NotNamed, Decision::Admit);
             let rule = if K::MEMBERSHIP == Membership::Leave { Rule::LeaveFromNothing } else { Rule::KnockMembership };
             let refusal = by_state.expect_err("the current state refuses it");
             assert!(Said::Rule(AuthStage::CurrentState, rule).is(&refusal, version), "{refusal:?}");
-            let accepted = allowed.accept_by_host(HostVerdict::Allowed, PolicyVerdict::NotUsed, Decision::Admit);
+            let accepted =
+                allowed.accept_by_host(HostVerdict::Allowed, current, PolicyVerdict::NotNamed, Decision::Admit);
             let accepted = accepted.expect("the host allows it");
             assert_eq!(accepted.pdu().event_id(), verified.event_id());
         });
@@ -90,7 +93,7 @@ fn the_host_decides_by_itself() {
 
 /// Verdict, policy server, the host's decision: the first that is against it names the refusal.
 fn all_together<K: RequestKind>() {
-    let policies = [PolicyVerdict::NotUsed, PolicyVerdict::Signed, PolicyVerdict::Refused];
+    let refused_by_policy = || PolicyRefusal::Refused(Box::new(ErrorResponse::internal("Oh")));
     let limited =
         |retry_after_ms| (Decision::RateLimited { retry_after_ms }, Some(Refusal::RateLimited { retry_after_ms }));
     let decisions = [
@@ -101,26 +104,31 @@ fn all_together<K: RequestKind>() {
         (Decision::Suspended, Some(Refusal::Suspended)),
     ];
     for (version, join_rule) in rooms() {
-        let good = Submission::new(K::MEMBERSHIP, version, join_rule);
+        // No outsider is shown which policy server it is.
+        let answer = Submission::new(K::MEMBERSHIP, version, join_rule).answer();
+        let good = Submission::new(K::MEMBERSHIP, version, join_rule).with_policy_server();
         let text = |event: &&Pdu<'_>| event.to_federation(version).ok();
         good.verified::<K, _>(|verified, before, current| {
             let allowed = authorized(&good, verified, before, current).expect("an event that is allowed");
+            let policies = [
+                (PolicyVerdict::NotNamed, Some(Refusal::Host(HostError::PolicyServer))),
+                (signed_by_policy_server(allowed.formatted(), current), None),
+                (PolicyVerdict::Refused(refused_by_policy()), Some(Refusal::Policy(refused_by_policy()))),
+            ];
             for (verdict, refused) in verdicts() {
-                for policy in policies {
+                for (policy, stopped) in &policies {
                     for (decision, decided) in &decisions {
-                        let found = allowed.clone().accept_by_host(verdict, policy, decision.clone());
+                        let found = allowed.clone().accept_by_host(verdict, current, policy.clone(), decision.clone());
                         if let Some(refused) = refused {
                             is_refused_by_host(found, refused);
                             continue;
                         }
                         // By our rules it is the same, and so is the answer.
-                        assert_eq!(found, allowed.clone().accept(current, policy, decision.clone()));
-                        let expected =
-                            if policy == PolicyVerdict::Refused { Some(Refusal::Policy) } else { decided.clone() };
-                        assert_eq!(found.as_ref().err(), expected.as_ref());
+                        assert_eq!(found, allowed.clone().accept(current, policy.clone(), decision.clone()));
+                        assert_eq!(found.as_ref().err(), stopped.as_ref().or(decided.as_ref()));
                         let Ok(accepted) = found else { continue };
                         assert_eq!(accepted.event().event_id(), Some(verified.event_id()));
-                        assert_eq!(accepted.to_response(current, text), good.answer());
+                        assert_eq!(accepted.to_response(current, text), answer);
                     }
                 }
             }
@@ -137,7 +145,7 @@ fn every_verdict_and_decision() {
 /// While the policy server is asked, the room changes: what it forbids by then is not accepted.
 fn changed_meanwhile<K: RequestKind>() {
     for (version, join_rule) in rooms() {
-        let good = Submission::new(K::MEMBERSHIP, version, join_rule);
+        let good = Submission::new(K::MEMBERSHIP, version, join_rule).with_policy_server();
         let is_leave = K::MEMBERSHIP == Membership::Leave;
         let member = |membership: &str| good.other("m.room.member", KAY, json!({ "membership": membership }));
         let nothing = Rule::LeaveFromNothing;
@@ -159,9 +167,9 @@ fn changed_meanwhile<K: RequestKind>() {
                 let later: StateMap<Pdu<'_>> = pdus(&later).into_iter().collect();
                 // Before the policy server and the host are heard.
                 for (policy, decision) in [
-                    (PolicyVerdict::Signed, Decision::Admit),
-                    (PolicyVerdict::Refused, Decision::Admit),
-                    (PolicyVerdict::NotUsed, Decision::Forbidden),
+                    (signed_by_policy_server(allowed.formatted(), current), Decision::Admit),
+                    (PolicyVerdict::Refused(PolicyRefusal::NoAnswer), Decision::Admit),
+                    (PolicyVerdict::NotNamed, Decision::Forbidden),
                 ] {
                     let refusal = allowed.clone().accept(&later, policy, decision).expect_err("the room forbids it");
                     assert!(Said::Rule(AuthStage::CurrentState, rule).is(&refusal, version), "{refusal:?}");

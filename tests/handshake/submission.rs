@@ -1,11 +1,17 @@
 //! A `send_knock` or `send_leave` with everything around it, each part of which can be broken.
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD_NO_PAD as STANDARD_NO_PAD;
 use matrix_knock::auth::AuthStatus;
-use matrix_knock::event::{Ed25519Key, Event, KeyValidity, KeysFn, Membership, Pdu, VerifyKey, sign_event};
+use matrix_knock::event::{
+    Ed25519Key, Event, FormattedPdu, KeyValidity, KeysFn, Membership, Pdu, Verify, VerifyKey, sign_event,
+};
 use matrix_knock::id::{RoomId, ServerName};
+use matrix_knock::policy::{PolicyServer, PolicyVerdict};
 use matrix_knock::resident::submission::{AuthEventRef, SendRequest, SignatureChecked};
-use matrix_knock::resident::{Decision, Knock, Leave, PolicyVerdict, Refusal, RequestKind, Residence, ResidentRoom};
+use matrix_knock::resident::{Decision, Knock, Leave, Refusal, RequestKind, Residence, ResidentRoom};
 use matrix_knock::state::{Reads, RoomState, Snapshot, StateMap};
+use matrix_knock::wire::HttpResponse;
 use matrix_knock::{Ed25519, RoomVersion};
 use serde_json::{Value, json};
 
@@ -43,6 +49,22 @@ pub(crate) struct Submission {
     pub(crate) text: Option<fn(String) -> String>,
     pub(crate) decision: Decision,
     pub(crate) policy: PolicyVerdict,
+}
+
+/// The word of the policy server that the state names, signed without a look at the event.
+pub(crate) fn signed_by_policy_server(event: &FormattedPdu<'_>, state: &StateMap<Pdu<'_>>) -> PolicyVerdict {
+    let server = PolicyServer::named(state).expect("a whole state").expect("the room names one");
+    let body = json!({ "p.example": { "ed25519:policy_server": "A".repeat(86) } }).to_string();
+    server.read_answer(event, Some(HttpResponse::new(200, &body)), &Credulous).into()
+}
+
+/// Takes every signature.
+struct Credulous;
+
+impl Verify for Credulous {
+    fn verify(&self, _: &[u8; 32], _: &[u8], _: &[u8; 64]) -> bool {
+        true
+    }
 }
 
 pub(crate) fn texts(events: &[Stored]) -> Vec<String> {
@@ -125,7 +147,7 @@ impl Submission {
             signed: Vec::new(),
             text: None,
             decision: Decision::Admit,
-            policy: PolicyVerdict::NotUsed,
+            policy: PolicyVerdict::NotNamed,
         }
     }
 
@@ -135,6 +157,14 @@ impl Submission {
             "type": event_type, "state_key": state_key, "sender": ALICE, "content": content, "room_id": self.room_id,
             "event_id": format!("${:A>43}", event_type.len() + state_key.len()),
         })
+    }
+
+    /// The room names a policy server.
+    pub(crate) fn with_policy_server(mut self) -> Self {
+        let public_key = STANDARD_NO_PAD.encode(key("p.example").public_key());
+        let content = json!({ "via": "p.example", "public_keys": { "ed25519": public_key } });
+        put(self.other("m.room.policy", "", content), &mut self.state);
+        self
     }
 
     /// The event ID in the path, and the body.
@@ -206,7 +236,7 @@ impl Submission {
         let reads = verified.reads();
         let permitted = verified.authorize(&auth_events, &H::hand_in(before, &reads), &H::hand_in(current, &reads))?;
         let state = H::hand_in(current, &permitted.reads());
-        let accepted = permitted.accept(&state, self.policy, self.decision.clone())?;
+        let accepted = permitted.accept(&state, self.policy.clone(), self.decision.clone())?;
         assert_eq!((accepted.pdu().event_id(), accepted.event().text()), (event_id.as_str(), body.as_str()));
         let state = H::hand_in(current, &accepted.reads());
         Ok(accepted.to_response(&state, |event| self.to_federation(event)).expect("a create event"))

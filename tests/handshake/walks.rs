@@ -1,6 +1,8 @@
 //! Knocks that are taken, in every version and join rule, and what becomes of them: accepted, declined, banned, taken back,
 //! repeated.
 
+use std::borrow::Cow;
+
 use matrix_knock::RoomVersion;
 use matrix_knock::auth::{AuthorizeError, Rule};
 use matrix_knock::event::{Membership, event_id};
@@ -125,7 +127,7 @@ fn a_knock_is_taken() {
 type OnTheWire = (String, &'static str, String, Option<String>);
 
 fn on_the_wire(request: &Request) -> OnTheWire {
-    let body = request.body().map(str::to_owned);
+    let body = request.body().map(Cow::into_owned);
     (request.server.to_string(), request.method(), request.path_and_query(), body)
 }
 

@@ -1,6 +1,7 @@
 //! What has to come of an exchange, told from all that was answered so far: written from the specification's text and the
 //! design, by other means than the crate's own. It knows no states: it looks at the whole history each time.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -66,10 +67,12 @@ impl Response {
     fn said(&self) -> Said {
         let text = || Some(error(&self.body)?.get("error")?.as_str()?.to_owned());
         let extra = || {
-            let mut body = strict(&self.body).filter(|body| self.body.len() <= 65_536 && levels(body) <= 16)?;
-            let others = body.as_object_mut()?;
-            others.retain(|key, _| !["errcode", "error", "retry_after_ms", "room_version"].contains(&key.as_str()));
-            Some(body).filter(|extra| extra != &json!({}) && canon(extra).len() <= 4096)
+            let passes = |member: &Value| levels(member) <= 16 && canon(member).len() <= 4096;
+            let mut others = once(&self.body)?;
+            others.retain(|(key, _)| !["errcode", "error", "retry_after_ms", "room_version"].contains(&key.as_str()));
+            let others = others.into_iter().filter_map(|(key, value)| Some((key, strict(value)?)));
+            let extra: Value = others.filter(|(key, value)| passes(&json!({ key: value }))).collect();
+            Some(extra).filter(|extra| extra != &json!({}) && canon(extra).len() <= 4096)
         };
         Said { error: text().filter(|text| text.len() <= 4096), extra: extra() }
     }
@@ -124,7 +127,7 @@ impl OnTheWire {
             server: request.server.clone(),
             method: request.method(),
             path_and_query: request.path_and_query(),
-            body: request.body().map(str::to_owned),
+            body: request.body().map(Cow::into_owned),
         }
     }
 }
@@ -217,7 +220,9 @@ impl Exchange<'_> {
     fn told(failures: Vec<(Failure, Said)>) -> (Failure, Said) {
         let first = |is: fn(&Failure) -> bool| failures.iter().find(|(failure, _)| is(failure)).cloned();
         first(|failure| matches!(failure, Failure::Forbidden | Failure::Refused { status: 403, .. }))
-            .or_else(|| first(|failure| matches!(failure, Failure::RateLimited { .. })))
+            .or_else(|| {
+                first(|failure| matches!(failure, Failure::RateLimited { .. } | Failure::Refused { status: 429, .. }))
+            })
             .or_else(|| first(|failure| *failure == Failure::NotFound))
             .or_else(|| first(|failure| *failure == Failure::NoKnocking))
             .unwrap_or_else(|| {
@@ -381,36 +386,69 @@ pub(crate) fn canon(value: &Value) -> String {
     }
 }
 
-/// An error body, if it is one of a length that is looked at: of what stands twice there is nothing in it.
+/// An error body, if it is one of a length that is looked at: of what stands twice or is no JSON there
+/// is nothing in it.
 pub(crate) fn error(body: &str) -> Option<BTreeMap<String, Value>> {
-    let Members(members) = serde_json::from_str(body).ok().filter(|_| body.len() <= 65_536)?;
+    let read = |(key, value): &(String, &str)| Some((key.clone(), serde_json::from_str(value).ok()?));
+    Some(once(body)?.iter().filter_map(read).collect())
+}
+
+/// The members of an error body that stand in it once, as texts.
+fn once(body: &str) -> Option<Vec<(String, &str)>> {
+    let members = members(body).filter(|_| body.len() <= 65_536)?;
     let is_once = |key: &str| members.iter().filter(|(other, _)| other == key).count() == 1;
     Some(members.iter().filter(|(key, _)| is_once(key)).cloned().collect())
 }
 
-struct Members(Vec<(String, Value)>);
+const SPACE: [char; 4] = [' ', '\t', '\n', '\r'];
 
-impl<'de> Deserialize<'de> for Members {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(MembersVisitor)
+/// The members of an object as texts. The values may turn out to be no JSON; where a key does, there is no
+/// member.
+fn members(body: &str) -> Option<Vec<(String, &str)>> {
+    let mut text = body.trim_matches(SPACE).strip_prefix('{')?.trim_start_matches(SPACE);
+    let mut found = Vec::new();
+    if text == "}" {
+        return Some(found);
+    }
+    loop {
+        let (key, behind) = text.split_at(string_end(text)?);
+        let behind = behind.trim_start_matches(SPACE).strip_prefix(':')?;
+        let (value, behind) = behind.split_at(value_end(behind)?);
+        found.extend(serde_json::from_str(key).ok().map(|key: String| (key, value.trim_matches(SPACE))));
+        match behind.strip_prefix(',') {
+            Some(more) => text = more.trim_start_matches(SPACE),
+            None => return Some(found).filter(|_| behind == "}"),
+        }
     }
 }
 
-struct MembersVisitor;
+/// Where the string ends that the text begins with.
+fn string_end(text: &str) -> Option<usize> {
+    let mut is_escaped = false;
+    let mut ends = text.strip_prefix('"')?.char_indices().filter(|(_, character)| {
+        let is_end = *character == '"' && !is_escaped;
+        is_escaped = *character == '\\' && !is_escaped;
+        is_end
+    });
+    ends.next().map(|(at, _)| at + 2)
+}
 
-impl<'de> Visitor<'de> for MembersVisitor {
-    type Value = Members;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Members, A::Error> {
-        let mut all = Vec::new();
-        while let Some(member) = members.next_entry()? {
-            all.push(member);
+/// Where the value ends that the text begins with: at what cannot be within it.
+fn value_end(text: &str) -> Option<usize> {
+    let (mut open, mut at) = (0, 0);
+    loop {
+        match text.get(at..)?.chars().next()? {
+            '"' => at += string_end(text.get(at..)?)?,
+            ',' | '}' | ']' if open == 0 => return Some(at),
+            character => {
+                match character {
+                    '{' | '[' => open += 1,
+                    '}' | ']' => open -= 1,
+                    _ => {}
+                }
+                at += character.len_utf8();
+            }
         }
-        Ok(Members(all))
     }
 }
 

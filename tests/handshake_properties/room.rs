@@ -6,9 +6,10 @@ use matrix_knock::auth::AuthStatus;
 use matrix_knock::event::KeyValidity::Forever;
 use matrix_knock::event::{Ed25519Key, Keys, Pdu, VerifyKey, redact, room_id_of_create, sign_event};
 use matrix_knock::id::{EventId, KeyId, OwnedServerName, RoomId, ServerName};
+use matrix_knock::policy::PolicyVerdict;
 use matrix_knock::resident::submission::{AuthEventRef, SendKnock, SendLeave, SendRequest};
 use matrix_knock::resident::{
-    Decision, MakeKnock, MakeLeave, MakeRequest, PolicyVerdict, Refusal, RequestKind, Residence, ResidentRoom,
+    Decision, MakeKnock, MakeLeave, MakeRequest, Refusal, RequestKind, Residence, ResidentRoom,
 };
 use matrix_knock::state::StateMap;
 use matrix_knock::stripped_state::StrippedEvent;
@@ -177,7 +178,7 @@ impl Room {
         let known = self.pdus().map(|event| AuthEventRef { event, status: AuthStatus::Accepted });
         let auth_events = verified.match_auth_events(known)?;
         let permitted = verified.authorize(&auth_events, &state, &state)?;
-        let accepted = permitted.accept(&state, PolicyVerdict::NotUsed, Decision::Admit)?;
+        let accepted = permitted.accept(&state, PolicyVerdict::NotNamed, Decision::Admit)?;
         Ok(accepted.to_response(&state, text).unwrap())
     }
 

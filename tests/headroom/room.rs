@@ -6,10 +6,9 @@ use matrix_knock::event::{
     Ed25519Key, KeyValidity, KeysFn, Pdu, Sign as _, SignedEvent, VerifyKey, room_id_of_create, sign_event,
 };
 use matrix_knock::id::{EventId, RoomId, ServerName};
+use matrix_knock::policy::PolicyVerdict;
 use matrix_knock::resident::submission::{AuthEventRef, SendKnock};
-use matrix_knock::resident::{
-    ApprovedRequest, Decision, Knock, MakeKnock, PolicyVerdict, Refusal, Residence, ResidentRoom,
-};
+use matrix_knock::resident::{ApprovedRequest, Decision, Knock, MakeKnock, Refusal, Residence, ResidentRoom};
 use matrix_knock::state::StateMap;
 use matrix_knock::template::{Details, PrevEvent};
 use matrix_knock::{Ed25519, RoomVersion};
@@ -160,7 +159,7 @@ impl Room {
         let known = self.pdus().map(|event| AuthEventRef { event, status: AuthStatus::Accepted });
         let auth_events = verified.match_auth_events(known)?;
         let authorized = verified.authorize(&auth_events, &state, &state)?;
-        let accepted = authorized.accept(&state, PolicyVerdict::NotUsed, Decision::Admit)?;
+        let accepted = authorized.accept(&state, PolicyVerdict::NotNamed, Decision::Admit)?;
         let text = |event: &&Pdu<'_>| event.to_federation(self.version).ok();
         Ok(Taken {
             text: accepted.to_text().expect("a text"),
@@ -174,6 +173,6 @@ impl Room {
         let (room, state) = (self.resident(), self.state());
         let admitted = self.admitted(&room, LOCAL, RESIDENT);
         let event = admitted.sign(&state, details, &self.prev_events(), NOW, &self.resident_key)?;
-        event.accept(&state, PolicyVerdict::NotUsed)
+        event.accept(&state, PolicyVerdict::NotNamed)
     }
 }

@@ -7,10 +7,10 @@ use matrix_knock::event::{
     Event, KeyValidity, KeysFn, Membership, Proposal, Sign, SignedEvent, Verify, VerifyKey, sign_event,
 };
 use matrix_knock::id::{EventId, KeyId, RoomId, ServerName, UserId};
+use matrix_knock::policy::{PolicyRefusal, PolicyServer, PolicyVerdict};
 use matrix_knock::resident::submission::{AuthEventRef, SendRequest, SignatureChecked};
 use matrix_knock::resident::{
-    Decision, Knock, Leave, MakeKnock, MakeLeave, MakeRequest, PolicyVerdict, Refusal, RequestKind, Residence,
-    ResidentRoom,
+    Decision, Knock, Leave, MakeKnock, MakeLeave, MakeRequest, Refusal, RequestKind, Residence, ResidentRoom,
 };
 use matrix_knock::state::{Reads, RoomState, StateMap};
 use matrix_knock::template::{Details, PrevEvent};
@@ -103,12 +103,12 @@ pub(crate) fn make<K: Made, E: Event>(
         approved.sign(state, &details, &prev_events, 1, &Zeroing)
     })?;
     let Ok(local) = local else { return Ok(()) };
-    watch.run(&name::<K>("LocalEvent::policy_server"), &roles, &local.reads_of_policy_server(), third, |state| {
+    watch.run(&name::<K>("LocalEvent::policy_server"), &roles, &PolicyServer::reads(), third, |state| {
         local.policy_server(state)
     })?;
-    for policy in [PolicyVerdict::NotUsed, PolicyVerdict::Refused] {
+    for policy in [PolicyVerdict::NotNamed, PolicyVerdict::Refused(PolicyRefusal::NoAnswer)] {
         watch.run(&name::<K>("LocalEvent::accept"), &roles, &local.reads(), third, |state| {
-            local.clone().accept(state, policy).map(SignedEvent::into_text)
+            local.clone().accept(state, policy.clone()).map(SignedEvent::into_text)
         })?;
     }
     Ok(())
@@ -144,16 +144,18 @@ pub(crate) fn send<K: RequestKind, E: Event + Clone>(
     })?;
     prop_assert_eq!(&authorized, &again);
     let Ok(authorized) = authorized else { return Ok(()) };
-    let reads = authorized.reads_of_policy_server();
+    let reads = PolicyServer::reads();
     watch.run(&name::<K>("AuthorizedEvent::policy_server"), &roles, &reads, second, |state| {
         authorized.policy_server(state)
     })?;
+    let named = PolicyServer::named(third).expect("a whole state");
+    let policy = named.map_or(PolicyVerdict::NotNamed, PolicyVerdict::NotJoined);
     for decision in [Decision::Forbidden, Decision::Admit] {
         watch.run(&name::<K>("AuthorizedEvent::accept"), &roles, &authorized.reads(), third, |state| {
-            authorized.clone().accept(state, PolicyVerdict::Signed, decision.clone())
+            authorized.clone().accept(state, policy.clone(), decision.clone())
         })?;
     }
-    let Ok(accepted) = authorized.accept(third, PolicyVerdict::Signed, Decision::Admit) else { return Ok(()) };
+    let Ok(accepted) = authorized.accept(third, policy, Decision::Admit) else { return Ok(()) };
     answer(watch, &name::<K>("Accepted::to_response"), &accepted.reads(), third, |state, text| {
         accepted.to_response(state, |event| text(event))
     })?;

@@ -30,7 +30,13 @@ fn surroundings() -> impl Strategy<Value = Vec<Host>> {
     );
     let policy = event(
         "m.room.policy",
-        &[r#"{"via":"home"}"#, r#"{"via":"policy.example","public_keys":{}}"#, r#"{"via":1}"#, "["],
+        &[
+            r#"{"via":"home"}"#,
+            r#"{"via":"home","public_keys":{"ed25519":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}}"#,
+            r#"{"via":"policy.example","public_keys":{}}"#,
+            r#"{"via":1}"#,
+            "[",
+        ],
     );
     let shown = select(&TYPES[2..]).prop_map(|event_type| Host::new(event_type.as_str(), "", USERS[1], r#"{"a":1}"#));
     let acl = option::weighted(0.4, acl);

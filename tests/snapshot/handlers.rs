@@ -7,10 +7,10 @@ use matrix_knock::auth::AuthStatus;
 use matrix_knock::error::ErrorResponse;
 use matrix_knock::event::{KeyValidity, Keys, KeysFn, Membership, NoVerifier, OwnedPdu, Sign, SignedEvent, VerifyKey};
 use matrix_knock::id::{EventId, KeyId, OwnedRoomId, RoomId, ServerName};
+use matrix_knock::policy::{PolicyServer, PolicyVerdict};
 use matrix_knock::resident::submission::{AuthEventRef, SendRequest};
 use matrix_knock::resident::{
-    Decision, Knock, Leave, MakeKnock, MakeLeave, MakeRequest, PolicyVerdict, Refusal, RequestKind, Residence,
-    ResidentRoom,
+    Decision, Knock, Leave, MakeKnock, MakeLeave, MakeRequest, Refusal, RequestKind, Residence, ResidentRoom,
 };
 use matrix_knock::state::{Reads, Snapshot};
 use matrix_knock::template::{Details, PrevEvent};
@@ -52,9 +52,9 @@ async fn keys(_server: ServerName<'_>, _key_ids: Vec<String>) -> impl Keys + use
     KeysFn(|_: &str, _: &str| Some(VerifyKey { public_key: [0; 32], validity: KeyValidity::Forever }))
 }
 
-async fn ask_policy_server(_server: &str, _event: &str) -> PolicyVerdict {
+async fn ask_policy_server(server: PolicyServer) -> PolicyVerdict {
     pause().await;
-    PolicyVerdict::Signed
+    PolicyVerdict::NotJoined(server)
 }
 
 const fn resident(room_id: &OwnedRoomId) -> ResidentRoom<'_> {
@@ -97,10 +97,10 @@ async fn send<K: RequestKind>(
     let before = store.before(&checked.reads()).await?;
     let current = store.current(&checked.reads()).await?;
     let authorized = checked.authorize(&auth_events, &before, &current)?;
-    let state = store.current(&authorized.reads_of_policy_server()).await?;
+    let state = store.current(&PolicyServer::reads()).await?;
     let policy = match authorized.policy_server(&state)? {
-        None => PolicyVerdict::NotUsed,
-        Some(server) => ask_policy_server(&server, authorized.event().text()).await,
+        None => PolicyVerdict::NotNamed,
+        Some(server) => ask_policy_server(server).await,
     };
     let state = store.current(&authorized.reads()).await?;
     let accepted = authorized.accept(&state, policy, Decision::Admit)?;
@@ -122,10 +122,10 @@ async fn local<K: RequestKind>(
     let state = store.current(&approved.reads()).await?;
     let last = PrevEvent { event_id: EventId::parse("$last").map_err(|_| StoreError(0))?, depth: 3 };
     let event = approved.sign(&state, &Details::default(), &[last], 1, signer)?;
-    let state = store.current(&event.reads_of_policy_server()).await?;
+    let state = store.current(&PolicyServer::reads()).await?;
     let policy = match event.policy_server(&state)? {
-        None => PolicyVerdict::NotUsed,
-        Some(server) => ask_policy_server(&server, event.text()).await,
+        None => PolicyVerdict::NotNamed,
+        Some(server) => ask_policy_server(server).await,
     };
     let state = store.current(&event.reads()).await?;
     Ok(event.accept(&state, policy)?)
@@ -190,11 +190,11 @@ fn handlers<K: RequestKind>(request: &MakeRequest<'_, K>, own: Option<Membership
 #[test]
 fn knocks() {
     let (room_id, origin) = (RoomId::parse("!room:a.example").unwrap(), ServerName::parse("b.example").unwrap());
-    handlers::<Knock>(&MakeKnock::new(room_id, KAY, origin, ["11"]), None, [9, 14]);
+    handlers::<Knock>(&MakeKnock::new(room_id, KAY, origin, ["11"]), None, [9, 15]);
 }
 
 #[test]
 fn leaves() {
     let (room_id, origin) = (RoomId::parse("!room:a.example").unwrap(), ServerName::parse("b.example").unwrap());
-    handlers::<Leave>(&MakeLeave::new(room_id, KAY, origin), Some(Membership::Knock), [7, 11]);
+    handlers::<Leave>(&MakeLeave::new(room_id, KAY, origin), Some(Membership::Knock), [7, 12]);
 }

@@ -15,8 +15,9 @@ use matrix_knock::knocking::{Details, Intent, Knocking, OwnMembership, PendingKn
 use matrix_knock::machine::{Machine as _, Reply, Want};
 use matrix_knock::membership_change::{Before, MembershipChange};
 use matrix_knock::pending::PendingKnocks;
+use matrix_knock::policy::PolicyVerdict;
 use matrix_knock::resident::submission::{AuthEventRef, SendRequest};
-use matrix_knock::resident::{Decision, Knock, Leave, PolicyVerdict, Refusal, RequestKind, Residence, ResidentRoom};
+use matrix_knock::resident::{Decision, Knock, Leave, Refusal, RequestKind, Residence, ResidentRoom};
 use matrix_knock::stripped_state::{self, StrippedEvent};
 use matrix_knock::sync::KnockSection;
 use matrix_knock::template::{CheckedTemplate, Expected};
@@ -202,7 +203,7 @@ fn sent<K: RequestKind + Debug + Clone + PartialEq>(
         let checked = request.check(&room, &state)?.verify(&AllKeys, &Ed25519, NOW)?;
         let found = state.iter().map(|event| AuthEventRef { event, status: AuthStatus::Accepted });
         let auth_events = checked.match_auth_events(found)?;
-        checked.authorize(&auth_events, &state, &state)?.accept(&state, PolicyVerdict::NotUsed, Decision::Admit)
+        checked.authorize(&auth_events, &state, &state)?.accept(&state, PolicyVerdict::NotNamed, Decision::Admit)
     };
     let accepted: Result<_, Refusal> = accept();
     said(accepted.map(|accepted| {
