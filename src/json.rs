@@ -15,6 +15,8 @@ mod reader;
 mod string;
 mod value;
 
+use std::borrow::Cow;
+
 pub(crate) use canonical::{Canonical, canonical_container, canonical_part, canonicalize, push_string, push_strings};
 pub use canonical::{CanonicalDialect, canonical};
 pub(crate) use field::{Field, read_array_unread, read_field, read_object, read_object_field, read_object_unread};
@@ -22,6 +24,15 @@ pub(crate) use filter::{Everything, Filter, Member, Without};
 pub(crate) use reader::{Kind, Number, Reader};
 pub(crate) use string::Str;
 pub(crate) use value::{Captured, JsonText};
+
+/// [`canonical`], borrowed if the text is that already, but for objects that stand deep in it.
+pub(crate) fn canonical_as_it_stands(text: &str, dialect: CanonicalDialect) -> Result<Cow<'_, str>, JsonError> {
+    let as_written = Reader::new(text).skip_as_written(|number| dialect.is_as_written(number));
+    match as_written.filter(|value| value.len() == text.len()) {
+        Some(value) => Ok(Cow::Borrowed(value)),
+        None => canonical(text, dialect).map(Cow::Owned),
+    }
+}
 
 /// How deep objects and arrays may stand in each other: 128 levels.
 pub const MAX_DEPTH: u32 = 128;

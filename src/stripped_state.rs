@@ -41,7 +41,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::event::{Event, EventType, Pdu, PduError};
 use crate::id::UserId;
-use crate::json::{CanonicalDialect, Captured, JsonText, Reader, Str, canonical, push_string};
+use crate::json::{CanonicalDialect, Captured, JsonText, Reader, Str, canonical_as_it_stands, push_string};
 use crate::state::{NotLookedUp, Reads, RoomState};
 
 /// The types of the events that tell what a room is, each with an empty state key, in the order in which they are given.
@@ -71,7 +71,7 @@ pub const TYPES: [EventType<'static>; 7] = [
 /// # Ok::<(), matrix_knock::stripped_state::TooManyTypes>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ShownTypes(Vec<Box<str>>);
+pub struct ShownTypes(Cow<'static, [Cow<'static, str>]>);
 
 /// The most types that somebody outside the room is shown, the create event included.
 pub const MAX_SHOWN_TYPES: usize = 20;
@@ -85,7 +85,16 @@ pub struct TooManyTypes {
 
 impl Default for ShownTypes {
     fn default() -> Self {
-        Self(TYPES.map(|event_type| event_type.as_str().into()).to_vec())
+        static NAMES: [Cow<'static, str>; TYPES.len()] = [
+            Cow::Borrowed(EventType::Create.as_str()),
+            Cow::Borrowed(EventType::JoinRules.as_str()),
+            Cow::Borrowed(EventType::Name.as_str()),
+            Cow::Borrowed(EventType::Avatar.as_str()),
+            Cow::Borrowed(EventType::Topic.as_str()),
+            Cow::Borrowed(EventType::CanonicalAlias.as_str()),
+            Cow::Borrowed(EventType::Encryption.as_str()),
+        ];
+        Self(Cow::Borrowed(&NAMES))
     }
 }
 
@@ -96,13 +105,13 @@ impl ShownTypes {
     ///
     /// [`TooManyTypes`].
     pub fn new<'a>(types: impl IntoIterator<Item = EventType<'a>>) -> Result<Self, TooManyTypes> {
-        let mut list: Vec<Box<str>> = Vec::new();
+        let mut list: Vec<Cow<'static, str>> = Vec::new();
         for event_type in std::iter::once(EventType::Create).chain(types) {
             if !list.iter().any(|known| **known == *event_type.as_str()) {
-                list.push(event_type.as_str().into());
+                list.push(event_type.as_str().to_owned().into());
             }
         }
-        if list.len() > MAX_SHOWN_TYPES { Err(TooManyTypes { types: list.len() }) } else { Ok(Self(list)) }
+        if list.len() > MAX_SHOWN_TYPES { Err(TooManyTypes { types: list.len() }) } else { Ok(Self(list.into())) }
     }
 
     /// Returns the types in their order.
@@ -273,7 +282,7 @@ impl StrippedEvent {
     #[must_use]
     pub fn of(event: &impl Event) -> Option<Self> {
         // The lenient dialect: whether numbers are allowed in there was decided when the event came in.
-        let content = canonical(event.content(), CanonicalDialect::Lenient).ok()?;
+        let content = canonical_as_it_stands(event.content(), CanonicalDialect::Lenient).ok()?;
         Self::with_content(event, &content)
     }
 

@@ -10,7 +10,10 @@ pub(crate) fn encode(bytes: &[u8]) -> String {
     BASE64_STANDARD_NO_PAD.encode(bytes)
 }
 
-/// Bytes from base64: standard or URL-safe alphabet, with or without padding.
+/// Room for a signature, and what four characters more would stand for.
+const MOST_BYTES: usize = 64 + 3;
+
+/// Bytes from base64, at most 64: standard or URL-safe alphabet, with or without padding.
 ///
 /// The specification has both alphabets for the keys of third-party invites and says unpadded; Synapse reads all four
 /// forms, so we do.
@@ -24,7 +27,9 @@ pub(crate) fn decode<const N: usize>(text: &str) -> Option<[u8; N]> {
     const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&base64::alphabet::URL_SAFE, LENIENT);
 
     let engine = if text.contains(['-', '_']) { &URL_SAFE } else { &STANDARD };
-    engine.decode(text).ok()?.try_into().ok()
+    let mut bytes = [0; MOST_BYTES];
+    let length = engine.decode_slice(text, &mut bytes).ok()?;
+    bytes.get(..length)?.try_into().ok()
 }
 
 /// Bytes of a fixed number with serde: as unpadded base64.

@@ -11,7 +11,7 @@ use super::pdu::Pdu;
 use super::redaction::essential_of;
 use super::signature::each_signature;
 use super::{Event, PduError};
-use crate::id::{EventId, IdError, MAX_ID_BYTES, RoomId, UserId};
+use crate::id::{EventId, IdError, MAX_ID_BYTES, OwnedServerName, RoomId, UserId};
 use crate::json::{Field, JsonError, Kind, Reader, Str, read_object_field};
 use crate::room_version::{EventIdFormat, RoomVersion};
 
@@ -109,12 +109,7 @@ impl<'a> Pdu<'a> {
     ///
     /// [`FormatError`], by the first thing that is wrong.
     pub fn check_format(self, version: RoomVersion) -> Result<FormattedPdu<'a>, FormatError> {
-        let (pdu, bytes) = self.canonicalized(version)?;
-        if bytes > MAX_EVENT_BYTES {
-            return Err(FormatError::TooLarge { bytes });
-        }
-        let links = Links::read(&pdu, version)?;
-        check_ids(&pdu, version)?;
+        let (pdu, links, bytes) = self.checked(version)?;
         let essential = essential_of(version, &pdu)?;
         let pdu = pdu.with_member_facts();
         let pdu = match version.rules().event_ids {
@@ -124,6 +119,26 @@ impl<'a> Pdu<'a> {
             }
         };
         Ok(FormattedPdu { pdu, version, links, bytes, essential })
+    }
+
+    /// The IDs of the ed25519 keys with which the sender's server says it has signed the event, if that
+    /// has the format of its room version.
+    pub(crate) fn key_ids_of_sender(self, version: RoomVersion) -> Option<(OwnedServerName, Vec<String>)> {
+        let (pdu, links, _) = self.checked(version).ok()?;
+        let server = UserId::parse(pdu.sender()).ok()?.server_name();
+        let key_ids = key_ids(links.signatures, server.as_str());
+        Some((server.into_owned(), key_ids))
+    }
+
+    /// The event, what else its format has, and how many bytes its canonical form has.
+    fn checked(self, version: RoomVersion) -> Result<(Self, Links<'a>, usize), FormatError> {
+        let (pdu, bytes) = self.canonicalized(version)?;
+        if bytes > MAX_EVENT_BYTES {
+            return Err(FormatError::TooLarge { bytes });
+        }
+        let links = Links::read(&pdu, version)?;
+        check_ids(&pdu, version)?;
+        Ok((pdu, links, bytes))
     }
 }
 
@@ -188,14 +203,7 @@ impl<'a> FormattedPdu<'a> {
     /// The IDs of the ed25519 keys with which this server says it has signed the event.
     #[must_use]
     pub fn key_ids(&self, server: &str) -> Vec<String> {
-        let mut key_ids = Vec::new();
-        let read = each_signature(self.signatures(), |signer, key_id, _| {
-            if signer.is(server) {
-                key_ids.push(key_id.text().into_owned());
-            }
-        });
-        // The format check has read the signatures before: there is no error.
-        if read.is_ok() { key_ids } else { Vec::new() }
+        key_ids(self.signatures(), server)
     }
 
     /// Whether this is the content hash that the event claims to have.
@@ -210,6 +218,17 @@ impl<'a> FormattedPdu<'a> {
     pub(crate) const fn signatures(&self) -> &'a str {
         self.links.signatures
     }
+}
+
+fn key_ids(signatures: &str, server: &str) -> Vec<String> {
+    let mut key_ids = Vec::new();
+    let read = each_signature(signatures, |signer, key_id, _| {
+        if signer.is(server) {
+            key_ids.push(key_id.text().into_owned());
+        }
+    });
+    // The format check has read the signatures before: there is no error.
+    if read.is_ok() { key_ids } else { Vec::new() }
 }
 
 impl<'a> Links<'a> {
@@ -292,25 +311,23 @@ fn required<T>(property: &'static str, field: Field<T>) -> Result<T, FormatError
 }
 
 /// Checks how many events are named, and that each has the form of an ID.
-fn at_most<'a>(most: usize, property: &'static str, ids: Vec<Str<'a>>) -> Result<Vec<Cow<'a, str>>, FormatError> {
+fn at_most<'a>(most: usize, property: &'static str, ids: Vec<Cow<'a, str>>) -> Result<Vec<Cow<'a, str>>, FormatError> {
     if ids.len() > most {
         return Err(FormatError::TooMany { property, count: ids.len() });
     }
-    ids.into_iter()
-        .map(|id| {
-            let id = id.text();
-            EventId::parse(&id).map_err(|error| FormatError::Id { property, error })?;
-            Ok(id)
-        })
-        .collect()
+    for id in &ids {
+        EventId::parse(id).map_err(|error| FormatError::Id { property, error })?;
+    }
+    Ok(ids)
 }
 
 /// The events that a list names: IDs, or before v3 pairs of an ID and its hashes.
-fn references<'a>(reader: &mut Reader<'a>, version: RoomVersion) -> Result<Field<Vec<Str<'a>>>, JsonError> {
-    match version.rules().event_ids {
-        EventIdFormat::InBody => reader.list_field(pair),
-        EventIdFormat::StandardHash | EventIdFormat::UrlSafeHash => reader.list_field(Reader::string_field),
-    }
+fn references<'a>(reader: &mut Reader<'a>, version: RoomVersion) -> Result<Field<Vec<Cow<'a, str>>>, JsonError> {
+    let id: fn(&mut Reader<'a>) -> Result<Field<Str<'a>>, JsonError> = match version.rules().event_ids {
+        EventIdFormat::InBody => pair,
+        EventIdFormat::StandardHash | EventIdFormat::UrlSafeHash => Reader::string_field,
+    };
+    reader.list_field(|reader| Ok(id(reader)?.map(Str::text)))
 }
 
 /// A list of an ID and an object of hashes, and of nothing else.

@@ -25,8 +25,13 @@ impl Sha256Hash {
     }
 
     pub(crate) fn of(value: &Canonical<'_>) -> Self {
+        Self::of_parts(|part| value.each_part(part))
+    }
+
+    /// The hash of a text in parts.
+    fn of_parts(each: impl FnOnce(&mut dyn FnMut(&str))) -> Self {
         let mut hasher = Sha256::new();
-        value.each_part(|part| hasher.update(part.as_bytes()));
+        each(&mut |part| hasher.update(part.as_bytes()));
         Self(hasher.finalize().into())
     }
 
@@ -66,7 +71,10 @@ const HASHED: Without<'_> = Without(&["hashes", "signatures", "unsigned"]);
 
 /// [`content_hash`] of an event that was read.
 pub(crate) fn content_hash_of(version: RoomVersion, pdu: &Pdu<'_>) -> Result<Sha256Hash, PduError> {
-    Ok(Sha256Hash::of_text(&pdu.canonical_part(CanonicalDialect::of(version), HASHED)?))
+    match pdu.canonical() {
+        Some(canonical) => Ok(Sha256Hash::of_parts(|part| canonical.each_part_without(HASHED.0, part))),
+        None => Ok(Sha256Hash::of_text(&pdu.canonical_part(CanonicalDialect::of(version), HASHED)?)),
+    }
 }
 
 /// An event without the `event_id` that a host may have noted in it; the rest of the text stays as it is. Before v3 the

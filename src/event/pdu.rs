@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use super::Event;
 use super::content::MemberFacts;
 use super::event_type::EventType;
+use crate::id::domain;
 use crate::json::{
     Canonical, CanonicalDialect, Field, Filter, JsonError, JsonErrorKind, Kind, Reader, Str, Without, canonical_part,
     canonicalize, read_array_unread, read_object, read_object_unread,
@@ -252,6 +253,16 @@ impl<'a> Pdu<'a> {
         self.form.iter().flat_map(|form| form.canonical.members())
     }
 
+    /// Whether the event that was [read](Self::parse) has a member of one of these names.
+    pub(crate) fn has_any_of(&self, names: &[&str]) -> bool {
+        self.members().any(|(key, _)| names.iter().any(|name| key.is(name)))
+    }
+
+    /// The canonical form, once it is known.
+    pub(super) fn canonical(&self) -> Option<&Canonical<'a>> {
+        self.form.as_ref().map(|form| &form.canonical)
+    }
+
     /// What a filter leaves of the canonical form.
     pub(super) fn canonical_part(&self, dialect: CanonicalDialect, filter: impl Filter) -> Result<String, JsonError> {
         match &self.form {
@@ -264,6 +275,24 @@ impl<'a> Pdu<'a> {
     #[must_use]
     pub const fn text(&self) -> &'a str {
         self.text
+    }
+
+    /// The server of the sender.
+    pub(super) fn sender_server(&self) -> Option<Cow<'a, str>> {
+        part(&self.sender, domain)
+    }
+
+    /// What stands behind the first `:` of the event ID: before v3, its server.
+    pub(super) fn event_id_server(&self) -> Option<Cow<'a, str>> {
+        part(self.event_id.as_ref()?, |id| id.split_once(':').map(|(_, server)| server))
+    }
+}
+
+/// A part of a text, borrowed if the text is.
+fn part<'a>(whole: &Cow<'a, str>, of: impl Fn(&str) -> Option<&str>) -> Option<Cow<'a, str>> {
+    match *whole {
+        Cow::Borrowed(whole) => of(whole).map(Cow::Borrowed),
+        Cow::Owned(ref whole) => of(whole).map(|part| Cow::Owned(part.to_owned())),
     }
 }
 

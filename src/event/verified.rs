@@ -9,6 +9,8 @@
 //!
 //! <https://spec.matrix.org/v1.19/server-server-api/#validating-hashes-and-signatures-on-received-events>
 
+use std::borrow::Cow;
+
 use super::content::member::MemberContent;
 use super::event_type::EventType;
 use super::format::FormattedPdu;
@@ -19,7 +21,7 @@ use super::pdu::Pdu;
 use super::redaction::redact;
 use super::signature::{ServerSignatures, Verify, check_server_signatures};
 use super::{Event, Membership, PduError};
-use crate::id::{UserId, domain};
+use crate::id::UserId;
 use crate::room_version::{EventIdFormat, RoomVersion};
 
 /// Why the signatures of an event do not make it an event of those who must have signed it.
@@ -50,7 +52,39 @@ pub enum SignatureError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignedPdu<'a> {
     formatted: FormattedPdu<'a>,
-    signed_by: Vec<String>,
+    signed_by: Servers<'a>,
+}
+
+/// Names of servers, each once: the sender's, before v3 that of the event ID, since v8 that of the
+/// authorizing user. As they stand in the text of the event, they need no allocation.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+struct Servers<'a> {
+    names: [Cow<'a, str>; 3],
+    count: usize,
+}
+
+impl<'a> Servers<'a> {
+    fn push(&mut self, server: Cow<'a, str>) {
+        if self.contains(&server) {
+            return;
+        }
+        if let Some(free) = self.names.get_mut(self.count) {
+            *free = server;
+            self.count = self.count.saturating_add(1);
+        }
+    }
+
+    fn contains(&self, server: &str) -> bool {
+        self.iter().any(|known| known == server)
+    }
+
+    fn into_each(self, each: impl FnMut(Cow<'a, str>)) {
+        self.names.into_iter().take(self.count).for_each(each);
+    }
+
+    fn iter(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.names.get(..self.count).unwrap_or_default().iter().map(|name| &**name)
+    }
 }
 
 /// An event that a server may act on.
@@ -114,29 +148,25 @@ impl<'a> FormattedPdu<'a> {
         verifier: &(impl Verify + ?Sized),
         now: u64,
     ) -> Result<SignedPdu<'a>, SignatureError> {
-        let needed = signers(self.version(), self.pdu())?;
-        let sender = domain(self.pdu().sender()).map(str::to_owned);
-        self.check_servers(sender.into_iter().chain(needed), keys, verifier, now)
+        let mut needed = Servers::default();
+        self.pdu().sender_server().into_iter().for_each(|server| needed.push(server));
+        signers(self.version(), self.pdu())?.into_each(|server| needed.push(server));
+        self.check_servers(needed, keys, verifier, now)
     }
 
     fn check_servers(
         self,
-        needed: impl IntoIterator<Item = String>,
+        needed: Servers<'a>,
         keys: &(impl Keys + ?Sized),
         verifier: &(impl Verify + ?Sized),
         now: u64,
     ) -> Result<SignedPdu<'a>, SignatureError> {
-        let mut signed_by: Vec<String> = Vec::new();
-        for server in needed {
-            if !signed_by.contains(&server) {
-                self.check_server(&server, keys, verifier, now)?;
-                signed_by.push(server);
-            }
-        }
+        needed.iter().try_for_each(|server| self.check_server(server, keys, verifier, now))?;
+        let mut signed_by = needed;
         // Whether this one has signed is for a rule to judge.
         if let Some(server) = authorizing_server(self.version(), self.pdu()) {
             if !signed_by.contains(&server) && self.check_server(&server, keys, verifier, now).is_ok() {
-                signed_by.push(server);
+                signed_by.push(server.into());
             }
         }
         Ok(SignedPdu { formatted: self, signed_by })
@@ -156,31 +186,27 @@ impl<'a> FormattedPdu<'a> {
         };
         let found = check_server_signatures(self.signatures(), server, self.essential(), verifier, key)
             .map_err(PduError::Json)?;
-        let server = server.to_owned();
         match found {
             ServerSignatures::Good => Ok(()),
-            ServerSignatures::Missing => Err(SignatureError::NotSigned { server }),
-            ServerSignatures::Bad(key_id) => Err(SignatureError::BadSignature { server, key_id }),
+            ServerSignatures::Missing => Err(SignatureError::NotSigned { server: server.to_owned() }),
+            ServerSignatures::Bad(key_id) => Err(SignatureError::BadSignature { server: server.to_owned(), key_id }),
         }
     }
 }
 
 /// The servers that must have signed an event.
-fn signers(version: RoomVersion, pdu: &Pdu<'_>) -> Result<Vec<String>, SignatureError> {
-    let rules = version.rules();
-    let mut servers = Vec::new();
+fn signers<'a>(version: RoomVersion, pdu: &Pdu<'a>) -> Result<Servers<'a>, SignatureError> {
+    let mut servers = Servers::default();
     let member = Some(pdu.member_facts()).filter(|_| pdu.is_type(EventType::Member));
     let is_third_party_invite =
         member.is_some_and(|member| member.membership() == Some(Membership::Invite) && member.has_third_party_invite());
-    let sender = domain(pdu.sender());
     if !is_third_party_invite {
-        servers.extend(sender.map(str::to_owned));
+        pdu.sender_server().into_iter().for_each(|server| servers.push(server));
     }
-    if rules.event_ids == EventIdFormat::InBody {
-        let server = pdu.event_id().and_then(|id| id.split_once(':')).map(|(_, server)| server);
-        let server = server.ok_or(PduError::Missing("event_id"))?;
-        if Some(server) != sender {
-            servers.push(server.to_owned());
+    if version.rules().event_ids == EventIdFormat::InBody {
+        let server = pdu.event_id_server().ok_or(PduError::Missing("event_id"))?;
+        if Some(&server) != pdu.sender_server().as_ref() {
+            servers.push(server);
         }
     }
     Ok(servers)
@@ -214,12 +240,12 @@ impl<'a> SignedPdu<'a> {
         }
         let event = OwnedPdu::parse_stored(redact(version, text)?)?.with_event_id(self.event_id());
         let needed = signers(version, &event.as_pdu())?;
-        if let Some(server) = needed.into_iter().find(|server| !self.signed_by.contains(server)) {
-            return Err(SignatureError::NotSigned { server });
+        if let Some(server) = needed.iter().find(|server| !self.signed_by.contains(server)) {
+            return Err(SignatureError::NotSigned { server: server.to_owned() });
         }
         let auth_events = self.formatted.auth_events().map(str::to_owned).collect();
         let prev_events = self.formatted.prev_events().map(str::to_owned).collect();
-        let signed_by = self.signed_by;
+        let signed_by = self.signed_by().map(str::to_owned).collect();
         Ok(VerifiedPdu::Redacted(RedactedPdu { event, version, auth_events, prev_events, signed_by }))
     }
 
@@ -231,7 +257,7 @@ impl<'a> SignedPdu<'a> {
 
     /// The servers whose signatures were checked.
     pub fn signed_by(&self) -> impl ExactSizeIterator<Item = &str> {
-        self.signed_by.iter().map(String::as_str)
+        self.signed_by.iter()
     }
 
     /// The event with its format checked.

@@ -32,7 +32,7 @@ impl CanonicalDialect {
     }
 
     /// Whether a number is in its canonical form as it was written.
-    fn is_as_written(self, number: Number<'_>) -> bool {
+    pub(super) fn is_as_written(self, number: Number<'_>) -> bool {
         match self {
             Self::Strict => number.strict_integer().is_some(),
             Self::Lenient => number.is_integer() && number.text() != "-0",
@@ -152,14 +152,22 @@ impl<'a> Canonical<'a> {
 
     /// Hands out the text from its beginning to its end.
     pub(crate) fn each_part(&self, mut each: impl FnMut(&str)) {
-        let Some(members) = &self.members else { return each(&self.written) };
+        match self.members {
+            Some(_) => self.each_part_without(&[], each),
+            None => each(&self.written),
+        }
+    }
+
+    /// The same of an object without these members.
+    pub(crate) fn each_part_without(&self, names: &[&str], mut each: impl FnMut(&str)) {
+        let is_left_out = |member: &CanonicalMember<'_>| names.iter().any(|name| member.place.key.is(name));
         let mut before = "{";
-        for member in members {
+        for member in self.members.iter().flatten().filter(|member| !is_left_out(member)) {
             each(before);
             each(self.text(member));
             before = ",";
         }
-        each(if members.is_empty() { "{}" } else { "}" });
+        each(if before == "{" { "{}" } else { "}" });
     }
 
     /// The members in front of where a member of this name stands or would stand, and those behind, each without braces.
@@ -182,29 +190,33 @@ impl<'a> Canonical<'a> {
 
     /// What a filter leaves of it, as text: the same as [`canonical_part`] of the text that it was made of.
     pub(crate) fn part(&self, dialect: CanonicalDialect, filter: impl Filter) -> Result<String, JsonError> {
-        let mut out = String::with_capacity(self.len());
+        let out = String::with_capacity(self.len());
+        let mut writer = Writer { out, open: Vec::new(), spare: String::new(), dialect };
         let mut before = '{';
         for member in self.members.iter().flatten() {
-            let kind = Reader::new(member.value).kind()?;
-            let value = match filter.member(member.place.key, kind) {
-                Member::Omit | Member::OmitUnread => continue,
-                Member::Keep(filter) if filter.keeps_all() => None,
-                Member::Keep(filter) => Some(canonical_part(member.value, dialect, filter)?),
-                Member::Empty => Some("{}".to_owned()),
-            };
-            out.push(before);
-            match value {
-                None => out.push_str(self.text(member)),
-                Some(value) => {
-                    push_str(&mut out, member.place.key);
-                    out.push(':');
-                    out.push_str(&value);
+            let (key, mut reader) = (member.place.key, Reader::new(member.value));
+            let kind = reader.kind()?;
+            let kept = filter.member(key, kind);
+            if matches!(kept, Member::Omit | Member::OmitUnread) {
+                continue;
+            }
+            writer.out.push(before);
+            match kept {
+                Member::Omit | Member::OmitUnread => {}
+                Member::Keep(filter) if filter.keeps_all() => writer.out.push_str(self.text(member)),
+                Member::Keep(filter) => {
+                    writer.key(key);
+                    writer.value(&mut reader, kind, filter)?;
+                }
+                Member::Empty => {
+                    writer.key(key);
+                    writer.out.push_str("{}");
                 }
             }
             before = ',';
         }
-        out.push_str(if before == '{' { "{}" } else { "}" });
-        Ok(out)
+        writer.out.push_str(if before == '{' { "{}" } else { "}" });
+        Ok(writer.out)
     }
 
     fn text<'s>(&'s self, member: &'s CanonicalMember<'_>) -> &'s str {

@@ -414,8 +414,7 @@ impl ApprovedInvite<'_> {
     ///
     /// [`InviteRefusal::TooLarge`] if it is too large with the signature.
     pub fn countersign(self, signer: &(impl Sign + ?Sized)) -> Result<AcceptedInvite, InviteRefusal> {
-        let VerifiedInvite { invite, room_state, .. } = &self.0;
-        let (version, event) = (self.0.version(), invite.signed().formatted());
+        let (version, event) = (self.0.version(), self.0.invite.signed().formatted());
         let text = event.pdu().to_federation(version).map_err(InviteRefusal::Body)?;
         let signature = signer.sign(event.essential().as_bytes());
         let signed = with_signature(&text, self.0.target().server_name(), signer.key_id(), &signature);
@@ -424,7 +423,7 @@ impl ApprovedInvite<'_> {
             return Err(InviteRefusal::TooLarge);
         }
         let event = SignedEvent::from_stored(version, signed)?;
-        Ok(AcceptedInvite { sent: Sent { version, event }, shown: room_state.into() })
+        Ok(AcceptedInvite { sent: Sent { version, event }, shown: self.0.room_state.into() })
     }
 }
 

@@ -25,7 +25,7 @@ use crate::event::{
     Event, EventType, FormatError, FormattedPdu, Keys, Pdu, SignatureError, VerifiedPdu, Verify, room_id_of_create,
     signed_len, without_unsigned,
 };
-use crate::id::{OwnedServerName, RoomId, UserId};
+use crate::id::{OwnedServerName, RoomId};
 use crate::json::{read_array_unread, read_object_unread};
 use crate::room_version::RoomVersion;
 use crate::stripped_state::{MAX_SHOWN_DEPTH, StrippedEvent};
@@ -185,11 +185,9 @@ impl ReceivedRoomState {
     pub fn wanted_keys(&self, version: RoomVersion) -> BTreeMap<OwnedServerName, BTreeSet<String>> {
         let mut wanted: BTreeMap<OwnedServerName, BTreeSet<String>> = BTreeMap::new();
         for entry in &self.entries {
-            let Ok(Read::Whole(event)) = entry.read(version) else { continue };
-            let Ok(sender) = UserId::parse(event.pdu().sender()) else { continue };
-            let server = sender.server_name();
-            let key_ids = event.key_ids(server.as_str()).into_iter().take(MAX_KEYS_PER_EVENT);
-            wanted.entry(server.into_owned()).or_default().extend(key_ids);
+            let Ok(Outline::Whole(pdu)) = entry.outline() else { continue };
+            let Some((server, key_ids)) = pdu.key_ids_of_sender(version) else { continue };
+            wanted.entry(server).or_default().extend(key_ids.into_iter().take(MAX_KEYS_PER_EVENT));
         }
         wanted
     }
@@ -208,9 +206,9 @@ impl ReceivedRoomState {
         let mut verified = VerifiedRoomState { beyond: self.entries.len()..self.len(), ..VerifiedRoomState::default() };
         let mut stripped = Vec::new();
         for (position, entry) in self.entries.iter().enumerate() {
-            let entry = entry.read(version).and_then(|read| match read {
-                Read::Whole(event) => verified.verify(event, room_id, keys, verifier, now),
-                Read::Stripped(event) => {
+            let entry = entry.outline().and_then(|outline| match outline {
+                Outline::Whole(pdu) => verified.verify(pdu.check_format(version)?, room_id, keys, verifier, now),
+                Outline::Stripped(event) => {
                     stripped.push((position, event));
                     Ok(())
                 }
@@ -227,8 +225,9 @@ impl ReceivedRoomState {
 }
 
 /// What an entry is.
-enum Read<'a> {
-    Whole(Box<FormattedPdu<'a>>),
+#[expect(clippy::large_enum_variant, reason = "nearly all are whole: an allocation for each would be a waste")]
+enum Outline<'a> {
+    Whole(Pdu<'a>),
     /// Four keys.
     Stripped(StrippedEvent),
 }
@@ -245,44 +244,36 @@ impl Entry {
         }
     }
 
-    fn read(&self, version: RoomVersion) -> Result<Read<'_>, Dropped> {
+    fn outline(&self) -> Result<Outline<'_>, Dropped> {
         let text = match self {
             Self::Text(text) => text,
             Self::TooLarge(bytes) => return Err(FormatError::TooLarge { bytes: *bytes }.into()),
         };
         let pdu = Pdu::parse(text).map_err(FormatError::Pdu)?;
-        if is_stripped(text) {
+        // An event that has nothing of what makes a whole event is a stripped one, whatever else it
+        // has.
+        if !pdu.has_any_of(&["auth_events", "depth", "hashes", "prev_events", "signatures"]) {
             if pdu.state_key().is_none() {
                 return Err(Dropped::NotState);
             }
             let event = StrippedEvent::of(&pdu).ok_or(FormatError::WrongKind("content"))?;
-            return Ok(Read::Stripped(event));
+            return Ok(Outline::Stripped(event));
         }
-        Ok(Read::Whole(Box::new(pdu.check_format(version)?)))
+        Ok(Outline::Whole(pdu))
     }
-}
-
-/// Whether an event has nothing of what makes a whole event: then it is a stripped one, whatever else it has.
-fn is_stripped(text: &str) -> bool {
-    let mut is_stripped = true;
-    let read = read_object_unread(text, |key, _| {
-        let of_whole = ["auth_events", "depth", "hashes", "prev_events", "signatures"];
-        is_stripped &= !of_whole.iter().any(|name| key.is(name));
-    });
-    is_stripped && read.is_ok()
 }
 
 impl VerifiedRoomState {
     /// Verifies a whole event, and takes it.
     fn verify(
         &mut self,
-        event: Box<FormattedPdu<'_>>,
+        event: FormattedPdu<'_>,
         room_id: RoomId<'_>,
         keys: &(impl Keys + ?Sized),
         verifier: &(impl Verify + ?Sized),
         now: u64,
     ) -> Result<(), Dropped> {
-        let event = belonging(*event, room_id)?;
+        let event = belonging(event, room_id)?;
         if self.shows(&event.pdu().event_type(), event.pdu().state_key().unwrap_or_default()) {
             return Err(Dropped::Repeated);
         }

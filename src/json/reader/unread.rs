@@ -1,7 +1,7 @@
 //! Values that are read over without being read: what stands beside them is not to suffer for what
 //! is wrong with them.
 
-use super::Reader;
+use super::{Reader, plain_bytes};
 use crate::json::{JsonError, JsonErrorKind, Str};
 
 #[expect(clippy::arithmetic_side_effects, reason = "an offset is never beyond the length of a text that is in memory")]
@@ -72,12 +72,18 @@ impl<'a> Reader<'a> {
     /// Reads over what stands between two quotes, whatever it is. The first of them comes next.
     fn pass_quoted(&mut self) {
         self.at += 1;
-        while let Some(byte) = self.peek() {
-            // What is escaped is one byte that is read over with the backslash; of a longer
-            // character the rest is none of these.
-            self.at += if byte == b'\\' { 2 } else { 1 };
-            if byte == b'"' {
-                return;
+        loop {
+            self.at += plain_bytes(self.text.as_bytes().get(self.at..).unwrap_or_default());
+            match self.peek() {
+                None => return,
+                Some(b'"') => {
+                    self.at += 1;
+                    return;
+                }
+                // What is escaped is one byte that is read over with the backslash; of a longer
+                // character the rest is none of these.
+                Some(b'\\') => self.at += 2,
+                Some(_) => self.at += 1,
             }
         }
     }

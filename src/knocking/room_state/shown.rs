@@ -19,9 +19,10 @@ pub(in crate::knocking) struct Shown {
     pub(in crate::knocking) unverified: Vec<StrippedEvent>,
 }
 
-impl From<&VerifiedRoomState> for Shown {
-    fn from(state: &VerifiedRoomState) -> Self {
-        Self { verified: state.shown().to_vec(), unverified: state.unverified().to_vec() }
+impl From<VerifiedRoomState> for Shown {
+    fn from(state: VerifiedRoomState) -> Self {
+        let VerifiedRoomState { shown, unverified, .. } = state;
+        Self { verified: shown, unverified }
     }
 }
 
