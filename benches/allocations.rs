@@ -7,6 +7,8 @@
 mod operations;
 
 use allocation_counter::measure;
+use matrix_knock::Ed25519;
+use operations::invite::Invited;
 use operations::{ALL, NamedOperation, Size};
 
 fn main() {
@@ -16,4 +18,12 @@ fn main() {
         operation.limit.iter().for_each(|limit| assert!(measure(|| limit.run(1)).count_total == 0, "{name}"));
         println!("allocations {name} {ours} {peer}");
     }
+    let of_invite = |entries| {
+        let invited = Invited::with_entries(entries);
+        let counted = measure(|| drop(invited.sign(&Ed25519, &invited.ours)));
+        (counted.count_total, counted.count_current)
+    };
+    let ((six, kept_of_six), (seven, kept_of_seven)) = (of_invite(6), of_invite(7));
+    println!("# for each entry of an `invite_room_state`: {}", seven - six);
+    assert_eq!((kept_of_six, kept_of_seven), (0, 0));
 }

@@ -32,7 +32,7 @@ instructions() {
     echo $(((all + $3 / 2) / $3))
 }
 
-echo '# event/id and handshake/send_knock hash: under valgrind there are no instructions of the processor for that, and on both sides the'
+echo '# event/id and handshake/... hash: under valgrind there are no instructions of the processor for that, and on both sides the'
 echo '# substitutes for them would be most of what is counted. They have no line for instructions.'
 for name in auth/knock/plain auth/knock/compiled auth/accept/plain_500 auth/accept/compiled_500 auth/decline/plain_500 \
     auth/decline/compiled_500 stripped/lookup; do

@@ -4,6 +4,7 @@
 pub(crate) mod decision;
 pub(crate) mod exchange;
 pub(crate) mod id;
+pub(crate) mod invite;
 pub(crate) mod room;
 pub(crate) mod stripped;
 
@@ -73,7 +74,7 @@ pub(crate) struct NamedOperation {
 }
 
 /// All that has a peer. Where a name says 500, so many users stand in the power levels of the room.
-pub(crate) const ALL: [NamedOperation; 10] = [
+pub(crate) const ALL: [NamedOperation; 12] = [
     NamedOperation { name: "auth/knock/plain", make: |size| decision::plain("knock", size.members, 5) },
     NamedOperation { name: "auth/knock/compiled", make: |size| decision::compiled("knock", size.members, 5) },
     NamedOperation { name: "auth/accept/plain_500", make: |size| decision::plain("accept", size.members, 500) },
@@ -82,6 +83,8 @@ pub(crate) const ALL: [NamedOperation; 10] = [
     NamedOperation { name: "auth/decline/compiled_500", make: |size| decision::compiled("decline", size.members, 500) },
     NamedOperation { name: "event/id", make: |_| id::operation() },
     NamedOperation { name: "handshake/send_knock", make: |_| exchange::operation() },
+    NamedOperation { name: "handshake/receive", make: |_| exchange::receipt() },
+    NamedOperation { name: "handshake/invite", make: |_| invite::operation() },
     NamedOperation { name: "stripped/lookup", make: |_| stripped::lookup() },
     NamedOperation { name: "stripped/raw_texts", make: |size| stripped::raw_texts(size.texts, Form::Federation) },
 ];

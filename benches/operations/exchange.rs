@@ -12,7 +12,8 @@ use matrix_knock::event::{
 use matrix_knock::id::{EventId, RoomId, ServerName, UserId};
 use matrix_knock::json::{CanonicalDialect, canonical};
 use matrix_knock::policy::PolicyVerdict;
-use matrix_knock::resident::submission::{AuthEventRef, SendKnock};
+use matrix_knock::receipt::{AuthEventRef, Outcome, ReceivedEvent, States};
+use matrix_knock::resident::submission::SendKnock;
 use matrix_knock::resident::{Decision, MakeKnock, Residence, ResidentRoom};
 use matrix_knock::state::{RoomState as _, StateMap};
 use matrix_knock::template::PrevEvent;
@@ -192,8 +193,19 @@ impl Exchange {
         accepted.pdu().event_id().to_owned()
     }
 
-    /// The same with ruma's parts, in the order in which a server needs them.
-    fn send_knock_by_ruma(&self) -> String {
+    /// Receipt of the knock in a transaction, from the text to the outcome: the ID of the event.
+    pub(crate) fn receive(&self, verifier: &impl Verify) -> String {
+        let event = Pdu::parse(black_box(self.knock.text())).unwrap().check_format(VERSION).unwrap();
+        let event = ReceivedEvent::verify(event, self, verifier, NOW).unwrap();
+        let auth_events = event.match_auth_events(self.named.iter().copied()).unwrap();
+        let states = States { before: self.state, current: self.state };
+        let outcome = event.check(&auth_events, states, verifier, PolicyVerdict::NotNamed).unwrap();
+        assert!(matches!(outcome, Outcome::Accepted(None)));
+        event.event_id().to_owned()
+    }
+
+    /// Both with ruma's parts, in the order in which a server needs them.
+    fn accept_by_ruma(&self) -> String {
         let body = black_box(self.knock.text());
         let object: CanonicalJsonObject = serde_json::from_str(body).unwrap();
         check_pdu_format(&object, &RULES.event_format).unwrap();
@@ -256,6 +268,12 @@ fn fill(answer: &str, home: ServerName<'_>) -> String {
 pub(crate) fn operation() -> Operation {
     let exchange = Exchange::new();
     assert!(exchange.verify());
-    Operation::new(|| exchange.send_knock(&Ed25519), || exchange.send_knock_by_ruma(), |ours, ruma| ours == ruma)
+    Operation::new(|| exchange.send_knock(&Ed25519), || exchange.accept_by_ruma(), |ours, ruma| ours == ruma)
+        .with_limit(|| exchange.verify())
+}
+
+pub(crate) fn receipt() -> Operation {
+    let exchange = Exchange::new();
+    Operation::new(|| exchange.receive(&Ed25519), || exchange.accept_by_ruma(), |ours, ruma| ours == ruma)
         .with_limit(|| exchange.verify())
 }
