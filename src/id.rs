@@ -330,6 +330,15 @@ impl<'a> RoomId<'a> {
     }
 }
 
+impl<'a> RoomAlias<'a> {
+    /// Returns the server that knows what the alias stands for.
+    #[must_use]
+    pub fn server_name(self) -> ServerName<'a> {
+        // The grammar has been checked: behind the first colon there is a server name.
+        ServerName(self.0.split_once(':').map_or("", |(_, server)| server))
+    }
+}
+
 impl<'a> UserId<'a> {
     /// The server that the user belongs to.
     #[must_use]
@@ -342,6 +351,13 @@ impl<'a> UserId<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_server_of_an_alias() {
+        for (alias, server) in [("#door:a.example", "a.example"), ("#door:a.example:8448", "a.example:8448")] {
+            assert_eq!(RoomAlias::parse(alias).unwrap().server_name(), server);
+        }
+    }
 
     #[test]
     fn server_names() {

@@ -296,8 +296,13 @@ impl PolicySignature {
         Some(Self { server, event_id: event.event_id().into(), signature })
     }
 
-    /// The event with this signature beside those that it has, as canonical JSON.
-    pub(crate) fn added_to(&self, event: &FormattedPdu<'_>) -> Result<String, JsonError> {
+    /// Returns the event with this signature beside those that it has, as canonical JSON. For events that go by no step of this
+    /// crate, such as messages; the steps add the signature themselves.
+    ///
+    /// # Errors
+    ///
+    /// None in practice: an event whose format was checked has a canonical form.
+    pub fn added_to(&self, event: &FormattedPdu<'_>) -> Result<String, JsonError> {
         let text = event.pdu().to_federation(event.version())?;
         with_signature(&text, self.server.name(), POLICY_KEY_ID, &self.signature)
     }

@@ -126,7 +126,7 @@ impl Template {
         now: u64,
     ) -> Result<Self, TemplateError> {
         let knock = Proposal::of_oneself(user_id.as_str(), Membership::Knock);
-        Self::of(version, &knock, room_id, state, prev_events, now)
+        Self::of_proposal(version, &knock, room_id, state, prev_events, now)
     }
 
     /// Returns the entries of the state that [`knock`](Self::knock) reads.
@@ -136,8 +136,38 @@ impl Template {
         Selection::of(version, &knock).reads()
     }
 
-    /// Makes a template of a change of membership, if the state allows it.
-    pub(crate) fn of(
+    /// Makes a template of any change of membership, if the state allows it: a join, a kick. `prev_events` and `now` as for
+    /// [`knock`](Self::knock); the state is read at [`Selection::reads`] of the proposal.
+    ///
+    /// For knocks, leaves and answers there are the steps of [`resident`](crate::resident), which check more. Of what this
+    /// makes, the host checks the rest: that it is in the room, the server ACL, the policy server.
+    ///
+    /// # Errors
+    ///
+    /// [`TemplateError`]: the rules refuse the change, or the host gave too little.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use matrix_knock::RoomVersion;
+    /// use matrix_knock::event::{Membership, Pdu, Proposal};
+    /// use matrix_knock::id::{EventId, RoomId};
+    /// use matrix_knock::state::StateMap;
+    /// use matrix_knock::template::{PrevEvent, Template};
+    ///
+    /// let create =
+    ///     r#"{"type":"m.room.create","state_key":"","sender":"@a:a.example","content":{},"event_id":"$create"}"#;
+    /// let rules = r#"{"type":"m.room.join_rules","state_key":"","sender":"@a:a.example",
+    ///     "content":{"join_rule":"public"},"event_id":"$rules"}"#;
+    /// let state = StateMap::from([Pdu::parse(create)?, Pdu::parse(rules)?]);
+    /// let join = Proposal::of_oneself("@kay:b.example", Membership::Join);
+    /// let last = PrevEvent { event_id: EventId::parse("$rules")?, depth: 2 };
+    /// let room_id = RoomId::parse("!r:a.example")?;
+    /// let template = Template::of_proposal(RoomVersion::V11, &join, room_id, &state, &[last], 1_700_000_000_000)?;
+    /// assert!(template.to_event().contains(r#""content":{"membership":"join"},"depth":3"#));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn of_proposal(
         version: RoomVersion,
         change: &Proposal<'_>,
         room_id: RoomId<'_>,

@@ -100,7 +100,7 @@ pub(crate) const COMMANDS: [Command; 20] = [
     },
     Command {
         name: "answer",
-        about: "A member's answer to a knock: accept, decline, ban, revoke (an invite), unban.",
+        about: "A member's answer: accept, decline, ban; revoke (an invite), unban; invite (without a knock).",
         takes: "room_version, room_id, state, prev_events, [server_name], sender, target, answer, [reason],\nnow, key_id, seed",
         gives: "event_id, event, invite (server, method, path, body; or null), also_to;\nor status, body, rule, number",
         answer: answers::answer,

@@ -70,7 +70,7 @@ use crate::policy::PolicyVerdict;
 use crate::state::{Reads, RoomState};
 use crate::template::{Details, PrevEvent, Template};
 
-/// What a member does about somebody who knocks, or who was answered before.
+/// What a member does about somebody who knocks, who was answered before, or who is asked in without a knock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Action {
     /// Asks in who knocks: `invite`.
@@ -83,29 +83,32 @@ pub enum Action {
     Revoke,
     /// Takes a ban back: `leave`.
     Unban,
+    /// Asks in who neither knocks nor is in the room: `invite`, by the same way as an acceptance.
+    Invite,
 }
 
 impl Action {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Accept, Self::Decline, Self::Ban, Self::Revoke, Self::Unban];
+    pub const ALL: [Self; 6] = [Self::Accept, Self::Decline, Self::Ban, Self::Revoke, Self::Unban, Self::Invite];
 
     /// Returns what the membership becomes.
     #[must_use]
     pub const fn membership(self) -> Membership {
         match self {
-            Self::Accept => Membership::Invite,
+            Self::Accept | Self::Invite => Membership::Invite,
             Self::Decline | Self::Revoke | Self::Unban => Membership::Leave,
             Self::Ban => Membership::Ban,
         }
     }
 
-    /// Returns what the membership has to be before.
+    /// Returns what the membership has to be before; a user without any counts as `leave`.
     #[must_use]
     pub const fn answers(self) -> Membership {
         match self {
             Self::Accept | Self::Decline | Self::Ban => Membership::Knock,
             Self::Revoke => Membership::Invite,
             Self::Unban => Membership::Ban,
+            Self::Invite => Membership::Leave,
         }
     }
 }
@@ -171,7 +174,8 @@ impl<'a> AnswerRequest<'a> {
 /// Whether the knock, the invite or the ban that is answered is still there.
 fn check_stands(request: &AnswerRequest<'_>, state: &(impl RoomState + ?Sized)) -> Result<(), Refusal> {
     let member = state.event(EventType::Member, request.target.as_str())?;
-    let found = member.and_then(|member| member.member_facts().membership());
+    // Who was never in the room is as one who has left. A membership that cannot be read is none of the five.
+    let found = member.map_or(Some(Membership::Leave), |member| member.member_facts().membership());
     // A user's own knock is retracted, by a leave of their own.
     if found != Some(request.action.answers()) || request.sender == request.target {
         return Err(Refusal::NothingToAnswer { expected: request.action.answers() });
@@ -225,7 +229,7 @@ impl ApprovedAnswer<'_, '_> {
     ) -> Result<LocalEvent<Action>, Refusal> {
         let AuthorizedAnswer { request, room } = &self.0;
         check_stands(request, state)?;
-        let template = Template::of(room.version, &request.proposal(), room.room_id, state, prev_events, now)?;
+        let template = Template::of_proposal(room.version, &request.proposal(), room.room_id, state, prev_events, now)?;
         LocalEvent::sign(template, request.action, request.sender.server_name(), details, now, signer)
     }
 }
@@ -255,7 +259,9 @@ impl LocalEvent<Action> {
             (target.into_owned(), reach.map(|reach| (reach.server.into_owned(), reach.reason)))
         };
         Ok(match also_to {
-            Some((_, Reason::Invited)) => Answered::Invite(UnsignedInvite { version, target, event, policy: kept }),
+            Some((_, Reason::Invited)) => {
+                Answered::Invite(UnsignedInvite { version, action, target, event, policy: kept })
+            }
             also_to => Answered::Append(AnswerEvent { event, also_to }),
         })
     }

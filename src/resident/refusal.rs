@@ -272,7 +272,8 @@ impl Refusal {
                 match expected {
                     Membership::Invite => "The user is not invited",
                     Membership::Ban => "The user is not banned",
-                    Membership::Knock | Membership::Join | Membership::Leave => "The user does not knock",
+                    Membership::Leave => "The user knocks, is invited, joined or banned",
+                    Membership::Knock | Membership::Join => "The user does not knock",
                 },
             ),
             Self::Policy(refusal) => return refusal.to_response(),

@@ -231,7 +231,7 @@ impl<K: RequestKind> ApprovedRequest<'_, '_, K> {
         now: u64,
     ) -> Result<Template, Refusal> {
         let ResidentRoom { room_id, version, .. } = self.0.room;
-        Ok(Template::of(version, &self.proposal(), room_id, state, prev_events, now)?)
+        Ok(Template::of_proposal(version, &self.proposal(), room_id, state, prev_events, now)?)
     }
 
     /// Makes and signs the event itself, for a user of this very server: a local knock, or the leave that takes it back.

@@ -8,6 +8,7 @@ use matrix_knock::event::{
 use matrix_knock::id::{EventId, RoomId, ServerName};
 use matrix_knock::policy::PolicyVerdict;
 use matrix_knock::receipt::{AuthEventRef, Outcome, ReceivedEvent, States};
+use matrix_knock::resident::answer::Action;
 use matrix_knock::resident::{Residence, ResidentRoom};
 use matrix_knock::state::{Reads, RoomState as _, Snapshot, StateMap};
 use matrix_knock::template::PrevEvent;
@@ -23,6 +24,8 @@ pub(crate) const ALICE: &str = "@alice:a.example";
 pub(crate) const BOB: &str = "@bob:a.example";
 /// Knocks from outside.
 pub(crate) const KAY: &str = "@kay:b.example";
+/// The answers to something that stands: a knock, an invite, a ban.
+pub(crate) const ANSWERS: [Action; 5] = [Action::Accept, Action::Decline, Action::Ban, Action::Revoke, Action::Unban];
 pub(crate) const KEY_ID: &str = "ed25519:1";
 /// The time at which the room was made, in milliseconds since the Unix epoch.
 pub(crate) const THEN: u64 = 1_700_000_000_000;

@@ -94,6 +94,7 @@ pub(crate) const fn answers(action: Action) -> Is {
         Action::Accept | Action::Decline | Action::Ban => Is::Knocking,
         Action::Revoke => Is::Invited,
         Action::Unban => Is::Banned,
+        Action::Invite => panic!("no answer"),
     }
 }
 
@@ -103,7 +104,7 @@ impl Change {
             Self::Knock => Some(Is::Knocking),
             Self::Leave | Self::Answer(Action::Decline | Action::Revoke | Action::Unban) => Some(Is::Left),
             Self::Join => Some(Is::Joined),
-            Self::Answer(Action::Accept) => Some(Is::Invited),
+            Self::Answer(Action::Accept | Action::Invite) => Some(Is::Invited),
             Self::Answer(Action::Ban) => Some(Is::Banned),
             Self::Power(_) | Self::Open(_) => None,
         }

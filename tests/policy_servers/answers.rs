@@ -7,13 +7,12 @@ use matrix_knock::Ed25519;
 use matrix_knock::event::{Pdu, Verify};
 use matrix_knock::policy::{MAX_ANSWER_BYTES, PolicyRefusal, PolicyServer, PolicyVerdict};
 use matrix_knock::resident::Refusal;
-use matrix_knock::resident::answer::Action;
 use matrix_knock::template::Details;
 use matrix_knock::wire::HttpResponse;
 use serde_json::{Value, json};
 use std::cell::Cell;
 
-use crate::room::{ALICE, HERE, KAY, Room, THEN, key, versions};
+use crate::room::{ALICE, ANSWERS, HERE, KAY, Room, THEN, key, versions};
 use crate::server::{KEY_ID, P, Q, another, secret, server, signed, with};
 
 const NOW: u64 = THEN + 60_000;
@@ -22,7 +21,7 @@ const NOW: u64 = THEN + 60_000;
 fn events() -> Vec<(Room, String)> {
     let mut events = Vec::new();
     for &version in versions() {
-        for action in Action::ALL {
+        for action in ANSWERS {
             let mut room = Room::new(version, "knock");
             let before = action.answers();
             room.member(if before.as_str() == "knock" { KAY } else { ALICE }, KAY, before.as_str());

@@ -17,7 +17,7 @@ use matrix_knock::{Ed25519, error::ErrorResponse};
 use serde_json::{Value, json};
 
 use crate::knocker::countersign;
-use crate::room::{ALICE, AllKeys, HERE, KAY, Room, THEN, THERE, key, name, versions};
+use crate::room::{ALICE, ANSWERS, AllKeys, HERE, KAY, Room, THEN, THERE, key, name, versions};
 use crate::server::{KEY_ID, P, Q, another, naming, server, signature, signed};
 
 const LEE: &str = "@lee:a.example";
@@ -41,7 +41,7 @@ pub(crate) enum Gate {
 
 impl Gate {
     pub(crate) fn all() -> Vec<Self> {
-        let answers = Action::ALL.into_iter().flat_map(|action| [Self::LocalAnswer(action), Self::Answer(action)]);
+        let answers = ANSWERS.into_iter().flat_map(|action| [Self::LocalAnswer(action), Self::Answer(action)]);
         let others = [Self::Submission, Self::LocalKnock, Self::LocalLeave, Self::Append, Self::Receipt];
         others.into_iter().chain(answers).collect()
     }

@@ -146,7 +146,7 @@ fn who_is_not_in_the_room_is_not_told_who_knocks() {
             }
         }
     }
-    assert_eq!(cells, 120);
+    assert_eq!(cells, 144);
 }
 
 fn invite_request(room: &Room, event: &Value) -> (String, Value) {

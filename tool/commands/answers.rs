@@ -36,6 +36,7 @@ pub(crate) fn answer(line: &Line<'_>) -> Answer {
         "ban" => Action::Ban,
         "revoke" => Action::Revoke,
         "unban" => Action::Unban,
+        "invite" => Action::Invite,
         other => return Err(format!("unknown answer `{other}`").into()),
     };
     let details = Details { reason: optional("reason", line)?, ..Details::default() };

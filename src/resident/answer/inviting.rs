@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use self::countersigned::Signatures;
 pub use self::countersigned::{BadInviteAnswer, CountersignedInvite, MAX_INVITE_ANSWER_BYTES};
 use super::super::{HostError, Refusal};
+use super::Action;
 use crate::error::{Errcode, ErrorBody, ErrorResponse};
 use crate::event::{Event, EventType, Keys, SignedEvent, Verify};
 use crate::id::{KeyId, OwnedRoomId, OwnedServerName, OwnedUserId, RoomId, ServerName, UserId};
@@ -25,6 +26,8 @@ use crate::stripped_state::ShownTypes;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnsignedInvite {
     pub(super) version: RoomVersion,
+    /// [`Action::Accept`] or [`Action::Invite`].
+    pub(super) action: Action,
     pub(super) target: OwnedUserId,
     pub(super) event: SignedEvent,
     /// With which it passed; the room may name another policy server before it is countersigned.
@@ -81,10 +84,11 @@ impl UnsignedInvite {
         if !has_create_event {
             return Err(HostError::NoCreateEvent.into());
         }
-        let Self { version, target, event, policy } = self;
+        let Self { version, action, target, event, policy } = self;
         // It was written here, with the ID of a room.
         let room_id = event.pdu()?.room_id().map(RoomId::checked).ok_or(HostError::OtherRoom)?.into_owned();
-        Ok(Inviting { version, room_id, target, event, policy, invite_room_state, state: State::Asking, ticket: 0 })
+        let state = State::Asking;
+        Ok(Inviting { version, action, room_id, target, event, policy, invite_room_state, state, ticket: 0 })
     }
 }
 
@@ -96,6 +100,7 @@ impl UnsignedInvite {
 #[serde(into = "stored::StoredInviting", try_from = "stored::StoredInviting")]
 pub struct Inviting {
     version: RoomVersion,
+    action: Action,
     room_id: OwnedRoomId,
     target: OwnedUserId,
     event: SignedEvent,
@@ -278,7 +283,7 @@ impl Machine for Inviting {
         match &self.state {
             State::Asking | State::Verifying(_) => None,
             State::Countersigned(event) => {
-                Some(Ok(CountersignedInvite::of(self.version, event.clone(), self.policy.clone())))
+                Some(Ok(CountersignedInvite::of(self.version, self.action, event.clone(), self.policy.clone())))
             }
             State::Failed(why) => Some(Err(why.clone())),
         }

@@ -189,13 +189,14 @@ pub(super) fn formatted(version: RoomVersion, event: &SignedEvent) -> Result<For
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CountersignedInvite {
     version: RoomVersion,
+    action: Action,
     event: SignedEvent,
     policy: PolicyVerdict,
 }
 
 impl CountersignedInvite {
-    pub(super) const fn of(version: RoomVersion, event: SignedEvent, policy: PolicyVerdict) -> Self {
-        Self { version, event, policy }
+    pub(super) const fn of(version: RoomVersion, action: Action, event: SignedEvent, policy: PolicyVerdict) -> Self {
+        Self { version, action, event, policy }
     }
 
     /// Returns the invite, with the signatures of both servers.
@@ -246,7 +247,7 @@ impl CountersignedInvite {
         let pdu = event.pdu()?;
         // It was written here, by users with well-formed IDs.
         let (sender, target) = (UserId::checked(pdu.sender()), UserId::checked(pdu.state_key().unwrap_or_default()));
-        let stands = check_stands(&AnswerRequest::new(Action::Accept, sender, target), state);
+        let stands = check_stands(&AnswerRequest::new(self.action, sender, target), state);
         match passed {
             // What the rules say comes first.
             Err(refusal @ Refusal::Rejected { .. }) => Err(refusal),

@@ -4,6 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::super::Action;
 use super::countersigned::{BadInviteAnswer, Signatures, formatted};
 use super::{Inviting, NotInvited, State};
 use crate::error::{ErrorBody, ErrorResponse};
@@ -17,6 +18,9 @@ use crate::unpadded_base64;
 pub(super) struct StoredInviting {
     version: RoomVersion,
     event: String,
+    /// Whether it answers no knock.
+    #[serde(default)]
+    is_unasked: bool,
     #[serde(default)]
     policy: StoredPolicy,
     invite_room_state: Vec<String>,
@@ -119,7 +123,8 @@ impl From<SignError> for StoredError {
 
 impl From<Inviting> for StoredInviting {
     fn from(inviting: Inviting) -> Self {
-        let Inviting { version, event, policy, invite_room_state, state, ticket, .. } = inviting;
+        let Inviting { version, action, event, policy, invite_room_state, state, ticket, .. } = inviting;
+        let is_unasked = action == Action::Invite;
         let policy = StoredPolicy::from(&policy);
         let state = match state {
             State::Asking => StoredState::Asking,
@@ -131,7 +136,7 @@ impl From<Inviting> for StoredInviting {
             State::Failed(NotInvited::NoAnswer) => StoredState::NoAnswer,
             State::Failed(NotInvited::BadAnswer(bad)) => StoredState::BadAnswer(bad),
         };
-        Self { version, event: event.into_text(), policy, invite_room_state, state, ticket }
+        Self { version, event: event.into_text(), is_unasked, policy, invite_room_state, state, ticket }
     }
 }
 
@@ -139,7 +144,8 @@ impl TryFrom<StoredInviting> for Inviting {
     type Error = StoredError;
 
     fn try_from(stored: StoredInviting) -> Result<Self, StoredError> {
-        let StoredInviting { version, event, policy, invite_room_state, state, ticket } = stored;
+        let StoredInviting { version, event, is_unasked, policy, invite_room_state, state, ticket } = stored;
+        let action = if is_unasked { Action::Invite } else { Action::Accept };
         // The content hash.
         Draft::prepare(version, &event)?;
         let event = SignedEvent::from_stored(version, event)?;
@@ -174,7 +180,7 @@ impl TryFrom<StoredInviting> for Inviting {
             StoredState::NoAnswer => State::Failed(NotInvited::NoAnswer),
             StoredState::BadAnswer(bad) => State::Failed(bad.into()),
         };
-        Ok(Self { version, room_id, target, event, policy, invite_room_state, state, ticket })
+        Ok(Self { version, action, room_id, target, event, policy, invite_room_state, state, ticket })
     }
 }
 
