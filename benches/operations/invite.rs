@@ -68,8 +68,8 @@ impl Invited {
 
     /// With so many of the seven events of the room's state.
     pub(crate) fn with_entries(entries: usize) -> &'static Self {
-        let theirs = Ed25519Key::from_seed("ed25519:a_mdJa", &[7; 32]).expect("a key ID");
-        let ours = Ed25519Key::from_seed("ed25519:1", &[1; 32]).expect("a key ID");
+        let theirs = Ed25519Key::from_seed("ed25519:a_mdJa", &[7; 32]).unwrap();
+        let ours = Ed25519Key::from_seed("ed25519:1", &[1; 32]).unwrap();
         let inviter = ServerName::parse(INVITER).unwrap();
         let sign = |text: &str| sign_event(VERSION, text, inviter, &theirs).unwrap();
         let state = [
