@@ -87,7 +87,7 @@
 //!
 //! nor by writing down what was never checked:
 //!
-//! ```compile_fail,E0451
+//! ```compile_fail
 //! # use matrix_knock::event::WholePdu;
 //! # use matrix_knock::resident::Knock;
 //! # use matrix_knock::resident::submission::Accepted;

@@ -181,9 +181,10 @@ pub(super) fn formatted(version: RoomVersion, event: &SignedEvent) -> Result<For
 /// ```compile_fail,E0451
 /// # use matrix_knock::RoomVersion;
 /// # use matrix_knock::event::SignedEvent;
-/// # use matrix_knock::resident::answer::CountersignedInvite;
-/// fn countersigned(version: RoomVersion, event: SignedEvent) -> CountersignedInvite {
-///     CountersignedInvite { version, event }
+/// # use matrix_knock::policy::PolicyVerdict;
+/// # use matrix_knock::resident::answer::{Action, CountersignedInvite};
+/// fn countersigned(version: RoomVersion, event: SignedEvent, policy: PolicyVerdict) -> CountersignedInvite {
+///     CountersignedInvite { version, action: Action::Accept, event, policy }
 /// }
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
