@@ -63,7 +63,7 @@ pub use self::inviting::{
 pub use self::reach::{MustReach, Reason, must_also_reach, reads_of_must_also_reach};
 use super::{Decision, LocalEvent, Refusal, ResidentRoom};
 use crate::auth::{Selection, authorize_proposal};
-use crate::event::{Event, EventType, Membership, Proposal, Sign, SignedEvent};
+use crate::event::{Event, EventType, Membership, Pdu, Proposal, Sign, SignedEvent};
 use crate::id::{OwnedServerName, UserId};
 use crate::pending::Answer;
 use crate::policy::PolicyVerdict;
@@ -136,6 +136,12 @@ impl<'a> AnswerRequest<'a> {
     #[must_use]
     pub const fn new(action: Action, sender: UserId<'a>, target: UserId<'a>) -> Self {
         Self { action, sender, target }
+    }
+
+    /// What was asked for, by the event that was made of it here, for users with well-formed IDs.
+    fn of_event(action: Action, event: &'a Pdu<'_>) -> Self {
+        let target = UserId::checked(event.state_key().unwrap_or_default());
+        Self { action, sender: UserId::checked(event.sender()), target }
     }
 
     fn proposal(&self) -> Proposal<'a> {
@@ -251,12 +257,10 @@ impl LocalEvent<Action> {
         let (event, action) = self.passed(state, policy)?;
         let (target, also_to) = {
             let pdu = event.pdu()?;
-            // It was written here, by users with well-formed IDs.
-            let (sender, target) =
-                (UserId::checked(pdu.sender()), UserId::checked(pdu.state_key().unwrap_or_default()));
-            check_stands(&AnswerRequest::new(action, sender, target), state)?;
-            let reach = reach::reach_of(sender, target, action.answers(), action.membership());
-            (target.into_owned(), reach.map(|reach| (reach.server.into_owned(), reach.reason)))
+            let request = AnswerRequest::of_event(action, &pdu);
+            check_stands(&request, state)?;
+            let reach = reach::reach_of(request.sender, request.target, action.answers(), action.membership());
+            (request.target.into_owned(), reach.map(|reach| (reach.server.into_owned(), reach.reason)))
         };
         Ok(match also_to {
             Some((_, Reason::Invited)) => {

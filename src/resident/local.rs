@@ -62,7 +62,7 @@ impl<K> LocalEvent<K> {
     ///
     /// None in practice: the event was written here.
     pub fn formatted(&self) -> Result<FormattedPdu<'_>, Refusal> {
-        Ok(Pdu::parse(self.signed.text())?.check_format(self.version)?)
+        formatted(self.version, &self.signed)
     }
 
     /// Returns the policy server that the current state names; it reads the entry of [`PolicyServer::reads`].
@@ -91,6 +91,11 @@ impl<K> LocalEvent<K> {
     }
 }
 
+/// An event of this server, as what the rules and signatures are checked on.
+pub(super) fn formatted(version: RoomVersion, event: &SignedEvent) -> Result<FormattedPdu<'_>, Refusal> {
+    Ok(Pdu::parse(event.text())?.check_format(version)?)
+}
+
 /// An event of this server, authorized by the current state once more and with the signature of the policy server. With that
 /// it may be too large, and every other server would drop it.
 pub(super) fn passed(
@@ -99,7 +104,7 @@ pub(super) fn passed(
     state: &(impl RoomState + ?Sized),
     policy: PolicyVerdict,
 ) -> Result<SignedEvent, Refusal> {
-    let event = Pdu::parse(signed.text())?.check_format(version)?;
+    let event = formatted(version, &signed)?;
     authorize(version, event.pdu(), state, &NoVerifier).map_err(Refusal::by_current_state)?;
     let text = match policy.passed(event.pdu(), state)? {
         Some(signature) => signature.added_to(&event).map_err(PduError::from)?,

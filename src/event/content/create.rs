@@ -32,34 +32,27 @@ pub(crate) fn federates(content: &str) -> Result<bool, Malformed> {
 
 /// The `room_version`, if it is a string.
 pub(crate) fn room_version(content: &str) -> Option<Cow<'_, str>> {
-    let mut version = Field::Missing;
-    let read = read_object(content, |key, reader| {
-        if key.is("room_version") {
-            version.put(reader.string_field()?);
-        } else {
-            reader.skip_value()?;
-        }
-        Ok(())
-    });
-    match (read, version) {
-        (Ok(()), Field::Is(version)) => Some(version.text()),
-        _ => None,
-    }
+    string("room_version", content)
 }
 
 /// The `creator` of a room of version 1 to 10. None if it is no user ID: such a creator is nobody.
 pub(crate) fn creator(content: &str) -> Option<Cow<'_, str>> {
-    let mut creator = Field::Missing;
+    string("creator", content).filter(|creator| UserId::parse(creator).is_ok())
+}
+
+/// The property of this name, if it is a string.
+fn string<'a>(name: &str, content: &'a str) -> Option<Cow<'a, str>> {
+    let mut found = Field::Missing;
     let read = read_object(content, |key, reader| {
-        if key.is("creator") {
-            creator.put(reader.string_field()?);
+        if key.is(name) {
+            found.put(reader.string_field()?);
         } else {
             reader.skip_value()?;
         }
         Ok(())
     });
-    match (read, creator) {
-        (Ok(()), Field::Is(creator)) => Some(creator.text()).filter(|creator| UserId::parse(creator).is_ok()),
+    match (read, found) {
+        (Ok(()), Field::Is(found)) => Some(found.text()),
         _ => None,
     }
 }

@@ -7,13 +7,11 @@ use serde::{Deserialize, Serialize};
 #[cfg(doc)]
 use super::super::super::HostError;
 use super::super::super::Refusal;
-use super::super::super::local::passed;
+use super::super::super::local::{formatted, passed};
 use super::super::{Action, AnswerRequest, check_stands};
 use crate::auth::Selection;
-use crate::event::{
-    Event, FormattedPdu, Keys, MAX_EVENT_BYTES, Pdu, SignedEvent, Verify, each_signature, with_signature,
-};
-use crate::id::{KeyId, ServerName, UserId};
+use crate::event::{FormattedPdu, Keys, MAX_EVENT_BYTES, SignedEvent, Verify, each_signature, with_signature};
+use crate::id::{KeyId, ServerName};
 use crate::json::{CanonicalDialect, Field, Without, canonical_part, read_object_unread};
 use crate::policy::{PolicyServer, PolicyVerdict};
 use crate::room_version::RoomVersion;
@@ -133,11 +131,6 @@ impl Signatures {
     }
 }
 
-/// The event of this server, as what the rules and signatures are checked on.
-pub(super) fn formatted(version: RoomVersion, event: &SignedEvent) -> Result<FormattedPdu<'_>, Refusal> {
-    Ok(Pdu::parse(event.text())?.check_format(version)?)
-}
-
 /// An invite that the user's server has signed: it is to be appended to the room.
 ///
 /// An invite comes to be one in no other way than by the answer of that server. This compiles:
@@ -243,13 +236,8 @@ impl CountersignedInvite {
     /// another policy server now than when the invite was sent: see
     /// [`with_verdict`](Self::with_verdict).
     pub fn accept(self, state: &(impl RoomState + ?Sized)) -> Result<SignedEvent, Refusal> {
-        let event = self.event.clone();
-        let passed = passed(self.version, self.event, state, self.policy);
-        let pdu = event.pdu()?;
-        // It was written here, by users with well-formed IDs.
-        let (sender, target) = (UserId::checked(pdu.sender()), UserId::checked(pdu.state_key().unwrap_or_default()));
-        let stands = check_stands(&AnswerRequest::new(self.action, sender, target), state);
-        match passed {
+        let stands = check_stands(&AnswerRequest::of_event(self.action, &self.event.pdu()?), state);
+        match passed(self.version, self.event, state, self.policy) {
             // What the rules say comes first.
             Err(refusal @ Refusal::Rejected { .. }) => Err(refusal),
             passed => stands.and(passed),

@@ -4,8 +4,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::super::super::local::formatted;
 use super::super::Action;
-use super::countersigned::{BadInviteAnswer, Signatures, formatted};
+use super::countersigned::{BadInviteAnswer, Signatures};
 use super::{Inviting, NotInvited, State};
 use crate::error::{ErrorBody, ErrorResponse};
 use crate::event::{Draft, Event, EventType, FormattedPdu, Membership, PduError, SignError, SignedEvent};
