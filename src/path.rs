@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::error::PathError;
-use crate::id::{MAX_ID_BYTES, RoomId};
+use crate::id::{MAX_ID_BYTES, RoomId, ServerName};
 use crate::uri::{decoded, decoded_in_query};
 use crate::wire::HttpRequest;
 
@@ -45,6 +45,36 @@ pub(crate) fn parse<'q>(
     let last = decoded(last).ok_or(PathError::Encoding)?;
     RoomId::parse(&room_id).map_err(|_| PathError::RoomId)?;
     Ok(Path { api, room_id, last })
+}
+
+/// A request with an event to a path of a room and an event ID, authenticated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct EventRequest<'q> {
+    /// In the grammar of room IDs.
+    pub(crate) room_id: Cow<'q, str>,
+    pub(crate) event_id: Cow<'q, str>,
+    /// In the grammar of server names.
+    pub(crate) origin: Cow<'q, str>,
+    pub(crate) body: Cow<'q, str>,
+}
+
+impl<'q> EventRequest<'q> {
+    pub(crate) fn new(room_id: RoomId<'q>, event_id: Cow<'q, str>, origin: ServerName<'q>, body: Cow<'q, str>) -> Self {
+        Self { room_id: room_id.as_str().into(), event_id, origin: origin.as_str().into(), body }
+    }
+
+    pub(crate) fn of_path(path: Path<'q>, origin: ServerName<'q>, body: &'q str) -> Self {
+        Self { room_id: path.room_id, event_id: path.last, origin: origin.as_str().into(), body: body.into() }
+    }
+
+    pub(crate) fn into_owned(self) -> EventRequest<'static> {
+        EventRequest {
+            room_id: self.room_id.into_owned().into(),
+            event_id: self.event_id.into_owned().into(),
+            origin: self.origin.into_owned().into(),
+            body: self.body.into_owned().into(),
+        }
+    }
 }
 
 /// The values of this name in a query, percent-decoded, without those that cannot be.

@@ -39,8 +39,8 @@ use crate::event::{
     WholePdu, with_signature,
 };
 use crate::id::{MAX_ID_BYTES, OwnedServerName, RoomId, ServerName, UserId};
-use crate::json::{Field, Kind, Reader, Str, read_object_unread};
-use crate::path::{self, Path};
+use crate::json::{Field, Kind, Reader, read_field, read_object_unread};
+use crate::path::{self, EventRequest};
 use crate::room_version::RoomVersion;
 use crate::stripped_state::StrippedEvent;
 use crate::wire::HttpRequest;
@@ -50,14 +50,7 @@ pub const MAX_INVITE_BYTES: usize = MAX_ANSWER_BYTES;
 
 /// A request with an invite, authenticated: `PUT /_matrix/federation/v2/invite/{roomId}/{eventId}`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct InviteRequest<'q> {
-    /// In the grammar of room IDs.
-    room_id: Cow<'q, str>,
-    event_id: Cow<'q, str>,
-    /// In the grammar of server names.
-    origin: Cow<'q, str>,
-    body: Cow<'q, str>,
-}
+pub struct InviteRequest<'q>(EventRequest<'q>);
 
 impl<'q> InviteRequest<'q> {
     /// Creates the request from its parts: the room and the event ID of the path, percent-decoded; the server that asks, as
@@ -69,12 +62,7 @@ impl<'q> InviteRequest<'q> {
         origin: ServerName<'q>,
         body: impl Into<Cow<'q, str>>,
     ) -> Self {
-        Self {
-            room_id: room_id.as_str().into(),
-            event_id: event_id.into(),
-            origin: origin.as_str().into(),
-            body: body.into(),
-        }
+        Self(EventRequest::new(room_id, event_id.into(), origin, body.into()))
     }
 
     /// Reads the request as it came. `origin` is the server that asks, as its request was authenticated.
@@ -83,20 +71,15 @@ impl<'q> InviteRequest<'q> {
     ///
     /// [`InviteRefusal::Path`], [`InviteRefusal::NotUtf8`].
     pub fn parse(origin: ServerName<'q>, request: HttpRequest<'q>) -> Result<Self, InviteRefusal> {
-        let Path { room_id, last, .. } = path::parse("PUT", "invite", &["v2"], request)?;
+        let path = path::parse("PUT", "invite", &["v2"], request)?;
         let body = std::str::from_utf8(request.body).map_err(|_| InviteRefusal::NotUtf8)?;
-        Ok(Self { room_id, event_id: last, origin: origin.as_str().into(), body: body.into() })
+        Ok(Self(EventRequest::of_path(path, origin, body)))
     }
 
     /// Copies what is borrowed.
     #[must_use]
     pub fn into_owned(self) -> InviteRequest<'static> {
-        InviteRequest {
-            room_id: self.room_id.into_owned().into(),
-            event_id: self.event_id.into_owned().into(),
-            origin: self.origin.into_owned().into(),
-            body: self.body.into_owned().into(),
-        }
+        InviteRequest(self.0.into_owned())
     }
 
     /// Checks all that can be checked without keys. `own` is the name of this server, `supported` the room versions that it
@@ -106,7 +89,8 @@ impl<'q> InviteRequest<'q> {
     ///
     /// [`InviteRefusal`], by the first thing that is wrong.
     pub fn check(&self, own: ServerName<'_>, supported: &[RoomVersion]) -> Result<CheckedInvite<'_>, InviteRefusal> {
-        let body = Body::read(&self.body)?;
+        let Self(request) = self;
+        let body = Body::read(&request.body)?;
         let version = RoomVersion::parse_among(&body.room_version, supported)
             .map_err(|_| InviteRefusal::IncompatibleRoomVersion(body.room_version.into_owned()))?;
         let formatted = Pdu::parse(body.event)?.check_format(version)?;
@@ -114,14 +98,14 @@ impl<'q> InviteRequest<'q> {
             return Err(InviteRefusal::TooDeep);
         }
         let pdu = formatted.pdu();
-        if formatted.event_id() != self.event_id {
+        if formatted.event_id() != request.event_id {
             return Err(InviteMismatch::EventId.into());
         }
-        if pdu.room_id() != Some(&*self.room_id) {
+        if pdu.room_id() != Some(&*request.room_id) {
             return Err(InviteMismatch::RoomId.into());
         }
         // Since version 12 room IDs have no server name.
-        let has_server_name = RoomId::checked(&self.room_id).server_name().is_some();
+        let has_server_name = RoomId::checked(&request.room_id).server_name().is_some();
         if has_server_name == version.rules().create_event_is_room_id {
             return Err(InviteMismatch::RoomVersion.into());
         }
@@ -132,7 +116,7 @@ impl<'q> InviteRequest<'q> {
             return Err(InviteMismatch::Membership.into());
         }
         // The format has seen to it that the sender is a user ID.
-        if UserId::parse(pdu.sender()).map(UserId::server_name) != Ok(ServerName::checked(&self.origin)) {
+        if UserId::parse(pdu.sender()).map(UserId::server_name) != Ok(ServerName::checked(&request.origin)) {
             return Err(InviteMismatch::Sender.into());
         }
         let target = pdu.state_key().and_then(|target| UserId::parse(target).ok());
@@ -168,7 +152,8 @@ impl<'a> Body<'a> {
         let malformed = InviteRefusal::Malformed;
         let missing = InviteRefusal::Missing;
         let room_version = room_version.optional(malformed("room_version"))?.ok_or(missing("room_version"))?;
-        let room_version = string(room_version).ok_or(malformed("room_version"))?.text();
+        let room_version =
+            read_field(room_version, Reader::string_field).known().ok_or(malformed("room_version"))?.text();
         // It goes into the answer and the log.
         if room_version.len() > MAX_ID_BYTES {
             return Err(malformed("room_version"));
@@ -187,13 +172,6 @@ fn check_is_object(text: &str) -> Result<(), InviteRefusal> {
     }
     reader.skip_value().and_then(|()| reader.end()).map_err(InviteRefusal::Body)?;
     Err(InviteRefusal::NotAnObject)
-}
-
-/// A JSON string.
-fn string(text: &str) -> Option<Str<'_>> {
-    let mut reader = Reader::new(text);
-    let is_string = reader.kind().ok()? == Kind::String;
-    reader.string().ok().filter(|_| is_string)
 }
 
 /// An invite that is what the request says.

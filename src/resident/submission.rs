@@ -113,7 +113,7 @@ use crate::event::{
     Event, EventType, FormattedPdu, Keys, MAX_SUBMITTED_BYTES, NoVerifier, Pdu, VerifiedPdu, Verify, WholePdu,
 };
 use crate::id::{RoomId, ServerName, UserId};
-use crate::path::{self, Path};
+use crate::path::{self, EventRequest};
 use crate::receipt::ByAuthEvents;
 pub use crate::receipt::{AuthEventRef, AuthEvents, UnknownAuthEvents};
 use crate::state::{Reads, RoomState};
@@ -123,12 +123,7 @@ use crate::wire::HttpRequest;
 /// `/v2/send_leave`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SendRequest<'q, K> {
-    /// In the grammar of room IDs.
-    room_id: Cow<'q, str>,
-    event_id: Cow<'q, str>,
-    /// In the grammar of server names.
-    origin: Cow<'q, str>,
-    body: Cow<'q, str>,
+    request: EventRequest<'q>,
     answer: Answer<K>,
 }
 
@@ -156,13 +151,8 @@ impl<'q, K: RequestKind> SendRequest<'q, K> {
         origin: ServerName<'q>,
         body: impl Into<Cow<'q, str>>,
     ) -> Self {
-        Self {
-            room_id: room_id.as_str().into(),
-            event_id: event_id.into(),
-            origin: origin.as_str().into(),
-            body: body.into(),
-            answer: Answer { in_list: false, kind: PhantomData },
-        }
+        let request = EventRequest::new(room_id, event_id.into(), origin, body.into());
+        Self { request, answer: Answer { in_list: false, kind: PhantomData } }
     }
 
     /// Reads the request as it came. `origin` is the server that asks, as its request was authenticated.
@@ -193,34 +183,28 @@ impl<'q, K: RequestKind> SendRequest<'q, K> {
     /// ```
     pub fn parse(origin: ServerName<'q>, request: HttpRequest<'q>) -> Result<Self, Refusal> {
         let apis: &[&str] = if K::SEND == Knock::SEND { &["v1"] } else { &["v2", "v1"] };
-        let Path { api, room_id, last } = path::parse("PUT", K::SEND, apis, request)?;
+        let path = path::parse("PUT", K::SEND, apis, request)?;
         let body = std::str::from_utf8(request.body).map_err(|_| Refusal::NotUtf8)?;
-        let answer = Answer { in_list: K::SEND == Leave::SEND && api == "v1", kind: PhantomData };
-        Ok(Self { room_id, event_id: last, origin: origin.as_str().into(), body: body.into(), answer })
+        let answer = Answer { in_list: K::SEND == Leave::SEND && path.api == "v1", kind: PhantomData };
+        Ok(Self { request: EventRequest::of_path(path, origin, body), answer })
     }
 
     /// Returns the room that the event is sent to.
     #[must_use]
     pub fn room_id(&self) -> RoomId<'_> {
-        RoomId::checked(&self.room_id)
+        RoomId::checked(&self.request.room_id)
     }
 
     /// Returns the ID that the path gives to the event.
     #[must_use]
     pub fn event_id(&self) -> &str {
-        &self.event_id
+        &self.request.event_id
     }
 
     /// Copies what is borrowed.
     #[must_use]
     pub fn into_owned(self) -> SendRequest<'static, K> {
-        SendRequest {
-            room_id: self.room_id.into_owned().into(),
-            event_id: self.event_id.into_owned().into(),
-            origin: self.origin.into_owned().into(),
-            body: self.body.into_owned().into(),
-            answer: self.answer,
-        }
+        SendRequest { request: self.request.into_owned(), answer: self.answer }
     }
 
     /// Returns the entry of the current state that [`check`](Self::check) reads: the server ACL.
@@ -240,13 +224,13 @@ impl<'q, K: RequestKind> SendRequest<'q, K> {
         room: &ResidentRoom<'_>,
         state: &(impl RoomState + ?Sized),
     ) -> Result<FormatChecked<'b, K>, Refusal> {
-        let origin = ServerName::checked(&self.origin);
-        room.check(&self.room_id, origin, state)?;
+        let origin = ServerName::checked(&self.request.origin);
+        room.check(&self.request.room_id, origin, state)?;
         let is_knock = K::SEND == Knock::SEND;
         if is_knock && !room.version.rules().knocking {
             return Err(Refusal::NoKnocking(room.version));
         }
-        let formatted = Pdu::parse(&self.body)?.check_format(room.version)?;
+        let formatted = Pdu::parse(&self.request.body)?.check_format(room.version)?;
         if formatted.canonical_bytes() > MAX_SUBMITTED_BYTES {
             return Err(Refusal::TooLarge);
         }
@@ -254,7 +238,7 @@ impl<'q, K: RequestKind> SendRequest<'q, K> {
             return Err(Refusal::TooDeep);
         }
         let event = formatted.pdu();
-        if event.room_id() != Some(&*self.room_id) {
+        if event.room_id() != Some(&*self.request.room_id) {
             return Err(Mismatch::RoomId.into());
         }
         if !event.is_type(EventType::Member) {
@@ -274,7 +258,7 @@ impl<'q, K: RequestKind> SendRequest<'q, K> {
         if UserId::parse(event.sender()).map(UserId::server_name) != Ok(origin) {
             return Err(Mismatch::Sender.into());
         }
-        if formatted.event_id() != self.event_id {
+        if formatted.event_id() != self.request.event_id {
             return Err(Mismatch::EventId.into());
         }
         // Before v8 the key means nothing.
