@@ -21,6 +21,8 @@ mod many;
 mod resident;
 #[path = "answers/room.rs"]
 mod room;
+#[path = "oracle/ruma.rs"]
+mod ruma;
 #[path = "answers/second_opinion.rs"]
 mod second_opinion;
 #[path = "answers/table.rs"]

@@ -41,3 +41,5 @@ mod tampered;
 mod templates;
 #[path = "handshake_properties/typed.rs"]
 mod typed;
+#[path = "oracle/within.rs"]
+mod within;

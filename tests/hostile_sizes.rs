@@ -4,9 +4,9 @@
 #![cfg(feature = "ed25519")]
 #![expect(clippy::expect_used, reason = "a test that cannot be set up fails")]
 
-use std::time::Duration;
+#[path = "oracle/within.rs"]
+mod within;
 
-use allocation_counter::{AllocationInfo, measure};
 use matrix_knock::event::{Ed25519Key, KeyValidity, KeysFn, Pdu, VerifyKey, sign_event, transaction_pdus};
 use matrix_knock::id::{RoomId, ServerName};
 use matrix_knock::knocking::room_state::{ReceivedRoomState, VerifiedRoomState};
@@ -14,25 +14,10 @@ use matrix_knock::pending::{PendingKnocks, Update};
 use matrix_knock::sync::KnockSection;
 use matrix_knock::{Ed25519, RoomVersion};
 use serde_json::{Value, json};
+use within::within;
 
 const NOW: u64 = 1_700_000_000_000;
 const ROOM: &str = "!r:a.example";
-
-/// What the work gives; it may hold and make so much, in bytes and in allocations, and not more.
-fn within<T>(what: &str, bytes: u64, count: u64, work: impl FnOnce() -> T) -> T {
-    let mut result = None;
-    let mut took = Duration::ZERO;
-    let AllocationInfo { bytes_max, count_total, .. } = measure(|| {
-        #[expect(clippy::disallowed_methods, reason = "a figure for the reader, not for an assertion")]
-        let begin = std::time::Instant::now();
-        result = Some(work());
-        took = begin.elapsed();
-    });
-    println!("{what}: {bytes_max} bytes at most, {count_total} allocations, {took:?}");
-    assert!(bytes_max <= bytes, "{what}: {bytes_max} bytes, more than {bytes}");
-    assert!(count_total <= count, "{what}: {count_total} allocations, more than {count}");
-    result.expect("a result")
-}
 
 fn key() -> Ed25519Key {
     Ed25519Key::from_seed("ed25519:1", &[7; 32]).expect("a key ID")

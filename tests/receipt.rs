@@ -18,6 +18,8 @@ mod late;
 mod received;
 #[path = "receipt/rooms.rs"]
 mod rooms;
+#[path = "oracle/ruma.rs"]
+mod ruma;
 
 use std::collections::BTreeMap;
 

@@ -366,6 +366,7 @@ mod tests {
             Captured::deserialize(&mut deserializer).map(|captured| captured.0)
         };
         assert_eq!(read(&deep(127)).unwrap(), deep(127));
-        assert!(read(&deep(200)).is_err());
+        let refused = read(&deep(200)).unwrap_err().to_string();
+        assert_eq!(refused, "recursion limit exceeded at line 1 column 128");
     }
 }

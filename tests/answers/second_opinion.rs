@@ -10,104 +10,19 @@ use matrix_knock::policy::PolicyVerdict;
 use matrix_knock::resident::answer::{Action, Answered};
 use matrix_knock::template::Details;
 use matrix_knock::wire::HttpResponse;
-use ruma_common::room_version_rules::RoomVersionRules;
+use ruma_common::EventId;
 use ruma_common::serde::Base64;
-use ruma_common::{EventId, MilliSecondsSinceUnixEpoch, OwnedEventId, OwnedRoomId, OwnedUserId, RoomId, UserId};
 use ruma_events::{StateEventType, TimelineEventType};
 use ruma_signatures::{PublicKeyMap, Verified, verify_event};
 use ruma_state_res::{check_state_dependent_auth_rules, check_state_independent_auth_rules};
-use serde_json::value::RawValue;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::knocker::countersign;
 use crate::room::{ALICE, ANSWERS, AllKeys, HERE, KAY, KEY_ID, Room, THEN, THERE, key, versions};
+use crate::ruma::{RumaEvent, rules};
 
 const LEE: &str = "@lee:a.example";
 const NOW: u64 = THEN + 60_000;
-
-/// An event as ruma reads it.
-struct Event {
-    event_type: TimelineEventType,
-    state_key: Option<String>,
-    sender: OwnedUserId,
-    content: Box<RawValue>,
-    room_id: Option<OwnedRoomId>,
-    event_id: OwnedEventId,
-    prev_events: Vec<OwnedEventId>,
-    auth_events: Vec<OwnedEventId>,
-}
-
-impl Event {
-    fn new(event_id: &str, text: &str) -> Self {
-        let event: Value = text.parse().unwrap();
-        let ids = |name: &str| {
-            let ids = event[name].as_array().unwrap().iter().map(|id| id.as_str().unwrap().try_into().unwrap());
-            ids.collect()
-        };
-        Self {
-            event_type: event["type"].as_str().unwrap().into(),
-            state_key: event["state_key"].as_str().map(str::to_owned),
-            sender: event["sender"].as_str().unwrap().try_into().unwrap(),
-            content: RawValue::from_string(event["content"].to_string()).unwrap(),
-            room_id: event["room_id"].as_str().map(|id| id.try_into().unwrap()),
-            event_id: event_id.try_into().unwrap(),
-            prev_events: ids("prev_events"),
-            auth_events: ids("auth_events"),
-        }
-    }
-}
-
-impl ruma_state_res::Event for Event {
-    type Id = OwnedEventId;
-
-    fn event_id(&self) -> &OwnedEventId {
-        &self.event_id
-    }
-
-    fn room_id(&self) -> Option<&RoomId> {
-        self.room_id.as_deref()
-    }
-
-    fn sender(&self) -> &UserId {
-        &self.sender
-    }
-
-    fn origin_server_ts(&self) -> MilliSecondsSinceUnixEpoch {
-        MilliSecondsSinceUnixEpoch(0_u8.into())
-    }
-
-    fn event_type(&self) -> &TimelineEventType {
-        &self.event_type
-    }
-
-    fn content(&self) -> &RawValue {
-        &self.content
-    }
-
-    fn state_key(&self) -> Option<&str> {
-        self.state_key.as_deref()
-    }
-
-    fn prev_events(&self) -> Box<dyn DoubleEndedIterator<Item = &OwnedEventId> + '_> {
-        Box::new(self.prev_events.iter())
-    }
-
-    fn auth_events(&self) -> Box<dyn DoubleEndedIterator<Item = &OwnedEventId> + '_> {
-        Box::new(self.auth_events.iter())
-    }
-
-    fn redacts(&self) -> Option<&OwnedEventId> {
-        None
-    }
-
-    fn rejected(&self) -> bool {
-        false
-    }
-}
-
-fn rules(version: RoomVersion) -> RoomVersionRules {
-    ruma_common::RoomVersionId::try_from(version.as_str()).unwrap().rules().unwrap()
-}
 
 fn signatures(version: RoomVersion, text: &str) -> Option<Verified> {
     let of = |server: &str| {
@@ -119,22 +34,22 @@ fn signatures(version: RoomVersion, text: &str) -> Option<Verified> {
 }
 
 /// By the events that it names.
-fn by_itself(room: &Room, event: &Event) -> Result<(), String> {
-    let known: Vec<_> = room.events.iter().map(|(id, text)| Event::new(id, text)).collect();
-    let known = |id: &EventId| known.iter().find(|event| event.event_id == id);
+fn by_itself(room: &Room, event: &RumaEvent) -> Result<(), String> {
+    let known: Vec<_> = room.events.iter().map(|(id, text)| RumaEvent::new(id, text)).collect();
+    let known = |id: &EventId| known.iter().find(|event| event.id() == id);
     check_state_independent_auth_rules(&rules(room.version).authorization, event, known)
 }
 
 /// By the state of the room.
-fn by_state(room: &Room, event: &Event) -> Result<(), String> {
-    let state: Vec<_> = room.events.iter().map(|(id, text)| Event::new(id, text)).collect();
+fn by_state(room: &Room, event: &RumaEvent) -> Result<(), String> {
+    let state: Vec<_> = room.events.iter().map(|(id, text)| RumaEvent::new(id, text)).collect();
     check_state_dependent_auth_rules(
         &rules(room.version).authorization,
         event,
         |event_type: &StateEventType, state_key: &str| {
             let event_type = TimelineEventType::from(event_type.clone());
             let is_it =
-                |event: &&Event| event.event_type == event_type && event.state_key.as_deref() == Some(state_key);
+                |event: &&RumaEvent| event.event_type == event_type && event.state_key.as_deref() == Some(state_key);
             state.iter().rev().find(is_it)
         },
     )
@@ -182,7 +97,7 @@ fn ruma_takes_every_event() {
                     let object = serde_json::from_str(&text).unwrap();
                     let hash = ruma_signatures::reference_hash(&object, &rules(version)).unwrap();
                     assert_eq!(format!("${hash}"), id);
-                    let event = Event::new(&id, &text);
+                    let event = RumaEvent::new(&id, &text);
                     assert_eq!(by_itself(&room, &event), Ok(()), "{text}");
                     assert_eq!(by_state(&room, &event), Ok(()), "{text}");
                     events += 1;

@@ -147,7 +147,7 @@ impl World {
             (Want::Request(request), Stage::Make | Stage::Send) => {
                 let label = self.ask(&mut exchange, (ticket, &request), net);
                 // An answer that comes twice is not taken.
-                assert!(exchange.machine.reply(ticket, Reply::None, self.now).is_err());
+                assert_eq!(exchange.machine.reply(ticket, Reply::None, self.now), Err(NotTaken::NotAsked));
                 label
             }
             (Want::Sign(bytes), Stage::Sign) => {

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use matrix_knock::auth::Rule;
 use matrix_knock::event::SignedEvent;
 use matrix_knock::knocking::out_of_band::{Acceptance, NoAnswer as NotBelieved};
-use matrix_knock::machine::{Machine as _, Reply, Request, Want};
+use matrix_knock::machine::{Machine as _, NotTaken, Reply, Request, Want};
 use matrix_knock::policy::PolicyVerdict;
 use matrix_knock::receipt::Outcome;
 use matrix_knock::resident::answer::{Action, Answered, Inviting, NotInvited};
@@ -191,7 +191,7 @@ impl World {
                     assert_eq!(inviting.outcome(), Some(Err(NotInvited::NoAnswer)));
                     // The answer comes too late.
                     let late = Reply::from(HttpResponse::new(status, &body));
-                    assert!(inviting.reply(ticket, late, self.now).is_err());
+                    assert_eq!(inviting.reply(ticket, late, self.now), Err(NotTaken::NotAsked));
                     "countersigned in vain"
                 } else {
                     inviting.reply(ticket, HttpResponse::new(status, &body).into(), self.now).unwrap();

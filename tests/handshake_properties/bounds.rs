@@ -1,8 +1,5 @@
 //! What hostile sizes cost: upper bounds on allocations, asserted; times are printed for whoever reads.
 
-use std::time::Duration;
-
-use allocation_counter::{AllocationInfo, measure};
 use matrix_knock::event::{FormatError, MAX_EVENT_TEXT_BYTES, PduError};
 use matrix_knock::id::{ServerName, UserId};
 use matrix_knock::json::JsonErrorKind;
@@ -17,25 +14,10 @@ use matrix_knock::{Ed25519, RoomVersion};
 
 use crate::room::{AllKeys, HOME, KAY, KEY_ID, NOW, RESIDENT, Room, key_id};
 use crate::stage::{Machine, pending, start};
+use crate::within::within;
 
 const VERSION: RoomVersion = RoomVersion::V10;
 const MEGABYTES_100: usize = 100_000_000;
-
-/// What the work gives; it may hold and make so much, in bytes and in allocations, and not more.
-fn within<T>(what: &str, bytes: u64, count: u64, work: impl FnOnce() -> T) -> T {
-    let mut result = None;
-    let mut took = Duration::ZERO;
-    let AllocationInfo { bytes_max, count_total, .. } = measure(|| {
-        #[expect(clippy::disallowed_methods, reason = "a figure for the reader, not for an assertion")]
-        let begin = std::time::Instant::now();
-        result = Some(work());
-        took = begin.elapsed();
-    });
-    println!("{what}: {bytes_max} bytes at most, {count_total} allocations, {took:?}");
-    assert!(bytes_max <= bytes, "{what}: {bytes_max} bytes, more than {bytes}");
-    assert!(count_total <= count, "{what}: {count_total} allocations, more than {count}");
-    result.unwrap()
-}
 
 /// What a machine does with an answer until it has ended: how many entries are shown, and how many are not.
 fn arrive(what: &str, body: &str, bytes: u64, count: u64) -> (usize, usize) {

@@ -6,71 +6,12 @@ use std::collections::BTreeMap;
 use matrix_knock::RoomVersion;
 use matrix_knock::auth::AuthStatus;
 use matrix_knock::event::Event;
-use ruma_common::room_version_rules::RoomVersionRules;
-use ruma_common::{EventId, MilliSecondsSinceUnixEpoch, OwnedEventId, OwnedUserId, RoomId, RoomVersionId, UserId};
-use ruma_events::{StateEventType, TimelineEventType};
+use ruma_events::StateEventType;
 use ruma_state_res::check_state_dependent_auth_rules;
-use serde::Deserialize;
-use serde_json::value::RawValue;
 
 use super::graph::ROOMS;
 use super::rooms::{Course, receive};
-
-/// An event as ruma-state-res reads it.
-#[derive(Debug, Clone, Deserialize)]
-struct Rumas {
-    #[serde(skip)]
-    event_id: Option<OwnedEventId>,
-    room_id: Option<ruma_common::OwnedRoomId>,
-    sender: OwnedUserId,
-    r#type: TimelineEventType,
-    content: Box<RawValue>,
-    state_key: Option<String>,
-    prev_events: Vec<OwnedEventId>,
-    auth_events: Vec<OwnedEventId>,
-}
-
-impl ruma_state_res::Event for Rumas {
-    type Id = OwnedEventId;
-
-    fn event_id(&self) -> &OwnedEventId {
-        self.event_id.as_ref().expect("an ID")
-    }
-    fn room_id(&self) -> Option<&RoomId> {
-        self.room_id.as_deref()
-    }
-    fn sender(&self) -> &UserId {
-        &self.sender
-    }
-    fn origin_server_ts(&self) -> MilliSecondsSinceUnixEpoch {
-        MilliSecondsSinceUnixEpoch(0_u8.into())
-    }
-    fn event_type(&self) -> &TimelineEventType {
-        &self.r#type
-    }
-    fn content(&self) -> &RawValue {
-        &self.content
-    }
-    fn state_key(&self) -> Option<&str> {
-        self.state_key.as_deref()
-    }
-    fn prev_events(&self) -> Box<dyn DoubleEndedIterator<Item = &OwnedEventId> + '_> {
-        Box::new(self.prev_events.iter())
-    }
-    fn auth_events(&self) -> Box<dyn DoubleEndedIterator<Item = &OwnedEventId> + '_> {
-        Box::new(self.auth_events.iter())
-    }
-    fn redacts(&self) -> Option<&OwnedEventId> {
-        None
-    }
-    fn rejected(&self) -> bool {
-        false
-    }
-}
-
-fn rules(version: RoomVersion) -> RoomVersionRules {
-    RoomVersionId::try_from(version.as_str()).ok().and_then(|version| version.rules()).expect("a version that ruma has")
-}
+use super::ruma::{RumaEvent, rules};
 
 #[test]
 fn late_events_are_soft_failed_as_a_second_opinion_has_it() {
@@ -79,14 +20,8 @@ fn late_events_are_soft_failed_as_a_second_opinion_has_it() {
     for course in ROOMS.lines().map(Course::read).filter(|course| course.graph.create().is_some()) {
         let graph = &course.graph;
         let rules = rules(graph.version).authorization;
-        let rumas: BTreeMap<&str, Rumas> = graph
-            .events
-            .iter()
-            .map(|(id, (event, ..))| {
-                let read: Rumas = serde_json::from_str(event.pdu.text()).expect("an event");
-                (*id, Rumas { event_id: Some(EventId::parse(id).expect("an ID").to_owned()), ..read })
-            })
-            .collect();
+        let rumas: BTreeMap<&str, RumaEvent> =
+            graph.events.iter().map(|(id, (event, ..))| (*id, RumaEvent::new(id, event.pdu.text()))).collect();
         for (place, recorded) in graph.room.events.iter().enumerate() {
             let (event, links, status) = &graph.events[recorded.event_id];
             if event.event_type() != "m.room.member" || *status == AuthStatus::Rejected {
