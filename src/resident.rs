@@ -48,7 +48,7 @@ pub mod submission;
 
 use crate::auth::server_is_allowed;
 use crate::error::ErrorResponse;
-use crate::event::{EventType, Membership};
+use crate::event::{Event, EventType, Membership};
 use crate::id::{RoomId, ServerName};
 use crate::room_version::RoomVersion;
 use crate::state::{Reads, RoomState};
@@ -137,6 +137,22 @@ impl ResidentRoom<'_> {
         self.check_residence()?;
         if server_is_allowed(origin, state)? { Ok(()) } else { Err(Refusal::ServerDenied) }
     }
+}
+
+/// The texts of the events that somebody outside the room is shown; those without one are left out. The create event has to
+/// be among them.
+fn texts<E: Event>(
+    events: impl IntoIterator<Item = E>,
+    mut text: impl FnMut(&E) -> Option<String>,
+) -> Result<Vec<String>, Refusal> {
+    let mut has_create_event = false;
+    let mut texts = Vec::new();
+    for event in events {
+        let text = text(&event);
+        has_create_event |= text.is_some() && event.is_type(EventType::Create);
+        texts.extend(text);
+    }
+    if has_create_event { Ok(texts) } else { Err(HostError::NoCreateEvent.into()) }
 }
 
 /// The entries that the check of residence and ACL reads.

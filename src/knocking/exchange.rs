@@ -136,10 +136,7 @@ impl Exchange {
             State::Signing { draft, .. } => Wants::Signature(draft.message()),
             State::Sending(sent) => Wants::Request(self.request(self.send(sent))),
             State::Accepted(sent) => Wants::Nothing(Ended::Accepted { server: self.name(self.server), sent }),
-            State::Failed(told, sent) => {
-                let perhaps = sent.as_ref().zip(self.silent).map(|(sent, silent)| (self.name(silent), sent));
-                Wants::Nothing(Ended::Failed { told, perhaps })
-            }
+            State::Failed(told, _) => Wants::Nothing(Ended::Failed { told, perhaps: self.sent() }),
         }
     }
 

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use self::countersigned::Signatures;
 pub use self::countersigned::{BadInviteAnswer, CountersignedInvite, MAX_INVITE_ANSWER_BYTES};
-use super::super::{HostError, Refusal};
+use super::super::{HostError, Refusal, texts};
 use super::Action;
 use crate::error::{Errcode, ErrorBody, ErrorResponse};
 use crate::event::{Event, EventType, Keys, SignedEvent, Verify};
@@ -70,20 +70,11 @@ impl UnsignedInvite {
         self,
         types: &ShownTypes,
         state: &'s S,
-        mut text: impl FnMut(&S::Event<'s>) -> Option<String>,
+        text: impl FnMut(&S::Event<'s>) -> Option<String>,
     ) -> Result<Inviting, Refusal> {
-        let mut has_create_event = false;
-        let mut invite_room_state = Vec::new();
         let inviter = self.inviter().map(|inviter| state.event(EventType::Member, &inviter)).transpose()?;
         let events = types.events(state).collect::<Result<Vec<_>, _>>()?;
-        for event in events.into_iter().chain(inviter.flatten()) {
-            let text = text(&event);
-            has_create_event |= text.is_some() && event.is_type(EventType::Create);
-            invite_room_state.extend(text);
-        }
-        if !has_create_event {
-            return Err(HostError::NoCreateEvent.into());
-        }
+        let invite_room_state = texts(events.into_iter().chain(inviter.flatten()), text)?;
         let Self { version, action, target, event, policy } = self;
         // It was written here, with the ID of a room.
         let room_id = event.pdu()?.room_id().map(RoomId::checked).ok_or(HostError::OtherRoom)?.into_owned();

@@ -1,8 +1,8 @@
 //! What stands at the end: an event that every check let pass, and what the host owes for it.
 
-use super::super::{HostError, Knock, Refusal, RequestKind};
+use super::super::{Knock, Refusal, RequestKind, texts};
 use super::Answer;
-use crate::event::{Event, EventType, OwnedPdu, Pdu, PduError, WholePdu};
+use crate::event::{OwnedPdu, Pdu, PduError, WholePdu};
 use crate::json::JsonError;
 use crate::policy::PolicySignature;
 use crate::state::{NotLookedUp, Reads, RoomState};
@@ -159,21 +159,12 @@ impl<K: RequestKind> Answer<K> {
         self,
         types: &ShownTypes,
         state: &'s S,
-        mut text: impl FnMut(&S::Event<'s>) -> Option<String>,
+        text: impl FnMut(&S::Event<'s>) -> Option<String>,
     ) -> Result<String, Refusal> {
         if !self.shows_state() {
             return Ok(if self.in_list { "[200,{}]" } else { "{}" }.to_owned());
         }
-        let mut has_create_event = false;
-        let mut events = Vec::new();
-        for event in self.room_state(types, state)? {
-            let text = text(&event);
-            has_create_event |= text.is_some() && event.is_type(EventType::Create);
-            events.extend(text);
-        }
-        if !has_create_event {
-            return Err(HostError::NoCreateEvent.into());
-        }
+        let events = texts(self.room_state(types, state)?, text)?;
         Ok(format!(r#"{{"knock_room_state":[{}]}}"#, events.join(",")))
     }
 }
