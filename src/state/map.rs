@@ -1,5 +1,6 @@
 //! A whole state in memory.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeSet, HashMap};
 
 use foldhash::fast::RandomState;
@@ -143,9 +144,7 @@ impl<E: Event> StateMap<E> {
         #[expect(clippy::disallowed_methods, reason = "sorted below")]
         let members = self.members.values();
         let mut events: Vec<&E> = self.placed.iter().flatten().chain(members).chain(others).collect();
-        events.sort_unstable_by(|one, other| {
-            (one.event_type(), one.state_key()).cmp(&(other.event_type(), other.state_key()))
-        });
+        events.sort_unstable_by(|one, other| in_order(*one, *other));
         events.into_iter()
     }
 
@@ -209,11 +208,14 @@ impl<E: Event> IntoIterator for StateMap<E> {
         let others = self.others.into_values().flat_map(HashMap::into_values);
         let members = self.members.into_values();
         let mut events: Vec<E> = self.placed.into_iter().flatten().chain(members).chain(others).collect();
-        events.sort_unstable_by(|one, other| {
-            (one.event_type(), one.state_key()).cmp(&(other.event_type(), other.state_key()))
-        });
+        events.sort_unstable_by(in_order);
         events.into_iter()
     }
+}
+
+/// By type and state key.
+fn in_order<E: Event>(one: &E, other: &E) -> Ordering {
+    (one.event_type(), one.state_key()).cmp(&(other.event_type(), other.state_key()))
 }
 
 impl<E: Event> RoomState for StateMap<E> {
