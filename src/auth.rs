@@ -9,6 +9,10 @@
 //!
 //! Before any event is looked at, [`server_is_allowed`] says whether the server that asks may take part in the room.
 //!
+//! A decision names the first rule that refuses. [`obstacles_to_knock`] and [`obstacles_to_join`]
+//! name everything that is in a user's way, the server ACL included: for an admin API, or a person
+//! who asks why.
+//!
 //! # Examples
 //!
 //! ```
@@ -35,6 +39,7 @@ mod compiled;
 mod facts;
 mod independent;
 mod member;
+mod obstacles;
 mod power_levels;
 mod rule;
 mod selection;
@@ -43,9 +48,10 @@ mod server_acl;
 pub use self::compiled::CompiledRoom;
 use self::facts::StateFacts;
 pub use self::independent::{AuthEvent, AuthStatus, Evidence, StateIndependent, check_state_independent};
+pub use self::obstacles::{Obstacle, ObstacleCause, obstacles_to_join, obstacles_to_knock, reads_of_obstacles};
 pub use self::rule::{Rejection, Rule};
 pub use self::selection::Selection;
-pub use self::server_acl::{ServerAcl, server_is_allowed};
+pub use self::server_acl::{AclDenial, ServerAcl, server_is_allowed};
 use crate::event::{Event, EventType, Membership, NoVerifier, Proposal, Verify};
 use crate::room_version::RoomVersion;
 use crate::state::{NotLookedUp, RoomState};

@@ -250,6 +250,12 @@ impl RoomVersion {
         found.unwrap_or(*self)
     }
 
+    /// The same version, with knocking: to find out what else keeps somebody from it.
+    pub(crate) const fn with_knocking(mut self) -> Self {
+        self.rules.knocking = true;
+        self
+    }
+
     pub(crate) const fn numbering(&self) -> Specified {
         self.specified
     }

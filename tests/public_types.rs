@@ -9,8 +9,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use matrix_knock::auth::{
-    AuthEvent, AuthStatus, AuthorizeError, Authorized, CompiledRoom, Evidence, Rejection, Rule, Selection, ServerAcl,
-    StateIndependent,
+    AclDenial, AuthEvent, AuthStatus, AuthorizeError, Authorized, CompiledRoom, Evidence, Obstacle, ObstacleCause,
+    Rejection, Rule, Selection, ServerAcl, StateIndependent,
 };
 use matrix_knock::client::{
     KnockError, KnockErrorKind, KnockRefusal, KnockRequest, KnockResponse, PassedOver, RequestError, WhyPassedOver,
@@ -108,10 +108,13 @@ macro_rules! types {
 types! {
     value {
         // auth
+        AclDenial,
         AuthEvent<'_>,
         AuthStatus,
         CompiledRoom,
         Evidence<'_>,
+        Obstacle<'_>,
+        ObstacleCause,
         Rule,
         Selection<'_>,
         ServerAcl<'_>,

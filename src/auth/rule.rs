@@ -201,8 +201,10 @@ impl Rejection {
         self.version
     }
 
-    /// The number of the rule in that version. Every rule that refuses has one; it is empty only for a rule that a host
-    /// has added to an [unstable version](RoomVersion::unstable_with).
+    /// The number of the rule in that version. Every rule that refuses has one; it is empty only
+    /// for a rule that a host has added to an [unstable version](RoomVersion::unstable_with), and
+    /// for an [obstacle](super::Obstacle) to knocking that a room would still have if its version
+    /// had knocking.
     #[must_use]
     pub fn number(&self) -> &'static str {
         self.rule.number(self.version).unwrap_or_default()

@@ -1,5 +1,8 @@
 //! Which servers may take part in a room. <https://spec.matrix.org/v1.19/client-server-api/#mroomserver_acl>
 
+use std::borrow::Cow;
+use std::fmt;
+
 use crate::event::{Event, EventType};
 use crate::id::{ServerName, is_dotted_quad};
 use crate::json::{Field, Kind, Reader, Str, read_object};
@@ -40,6 +43,30 @@ const NO_ENTRIES: &str = "[]";
 pub fn server_is_allowed(server: ServerName<'_>, state: &(impl RoomState + ?Sized)) -> Result<bool, NotLookedUp> {
     let event = state.event(EventType::ServerAcl, "")?;
     Ok(event.is_none_or(|event| ServerAcl::read(event.content()).allows(server)))
+}
+
+/// The most entries of `deny` that [`ServerAcl::denials`] names.
+const MAX_DENY_ENTRIES: usize = 16;
+
+/// Why a server ACL keeps a server out.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum AclDenial {
+    /// The name is an IP address, and `allow_ip_literals` is false.
+    IpLiteral,
+    /// This entry of `deny` fits the server: a glob, as the event has it, of any length.
+    DenyEntry(Box<str>),
+    /// No entry of `allow` fits the server.
+    NoAllowEntry,
+}
+
+impl fmt::Display for AclDenial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::IpLiteral => f.write_str("`allow_ip_literals` is false and the server is named by an IP address"),
+            Self::DenyEntry(entry) => write!(f, "the entry `{entry}` of `deny` fits the server"),
+            Self::NoAllowEntry => f.write_str("no entry of `allow` fits the server"),
+        }
+    }
 }
 
 /// The content of an `m.room.server_acl` event, borrowed.
@@ -109,6 +136,40 @@ impl<'a> ServerAcl<'a> {
         }
         !has_entry_for(host, self.deny) && has_entry_for(host, self.allow)
     }
+
+    /// Returns every reason why the list keeps this server out, in the order of the checks: none if
+    /// and only if it [allows](Self::allows) the server. Of the entries of `deny` that fit, the
+    /// first 16 are named.
+    ///
+    /// <https://spec.matrix.org/v1.19/client-server-api/#mroomserver_acl>
+    #[must_use]
+    pub fn denials(&self, server: ServerName<'_>) -> Vec<AclDenial> {
+        let host = host(server);
+        let mut denials = Vec::new();
+        if is_ip_literal(host) && !self.allow_ip_literals {
+            denials.push(AclDenial::IpLiteral);
+        }
+        let mut named = 0_usize;
+        each_entry_for(host, self.deny, |entry| {
+            if named < MAX_DENY_ENTRIES {
+                denials.push(AclDenial::DenyEntry(entry.text().into()));
+            }
+            named = named.saturating_add(1);
+        });
+        if !has_entry_for(host, self.allow) {
+            denials.push(AclDenial::NoAllowEntry);
+        }
+        denials
+    }
+
+    /// Returns the first entry of `allow` that fits this server: a glob. It lets the server in
+    /// unless there are [denials](Self::denials).
+    #[must_use]
+    pub fn allow_entry(&self, server: ServerName<'_>) -> Option<Cow<'a, str>> {
+        let mut first = None;
+        each_entry_for(host(server), self.allow, |entry| first = first.or(Some(entry)));
+        first.map(Str::text)
+    }
 }
 
 /// The name without its port. An IPv6 address keeps its brackets, as in Synapse and ruma (Dendrite drops them where
@@ -129,19 +190,33 @@ fn is_ip_literal(host: &str) -> bool {
 }
 
 /// Whether a string in this JSON array fits.
+fn has_entry_for(host: &str, list: &str) -> bool {
+    let mut found = false;
+    each_entry(list, |entry| found = found || fits(entry, host));
+    found
+}
+
+/// Calls `each` for every string in this JSON array that fits.
+fn each_entry_for<'a>(host: &str, list: &'a str, mut each: impl FnMut(Str<'a>)) {
+    each_entry(list, |entry| {
+        if fits(entry, host) {
+            each(entry);
+        }
+    });
+}
+
+/// Calls `each` for every string in this JSON array.
 ///
 /// DEVIATION: the text does not say what becomes of a list of another kind, or of an entry that is no string. As in
 /// Synapse the one has no entries, even if it is `deny`, and the other is passed over.
-fn has_entry_for(host: &str, list: &str) -> bool {
-    let mut found = false;
+fn each_entry<'a>(list: &'a str, mut each: impl FnMut(Str<'a>)) {
     // A value that is no array has no entries; one that was read once is well-formed JSON.
     let _not_an_array = Reader::new(list).array(|reader| {
         if let Field::Is(entry) = reader.string_field()? {
-            found = found || fits(entry, host);
+            each(entry);
         }
         Ok(())
     });
-    found
 }
 
 // DEVIATION: the text does not say whose case is meant. Synapse folds all of Unicode, where the Kelvin sign is a `k`;
@@ -189,7 +264,37 @@ mod tests {
     /// Those of [`SERVERS`] that the content lets in.
     fn allowed(content: &str) -> Vec<&'static str> {
         let acl = ServerAcl::read(content);
-        SERVERS.into_iter().filter(|server| acl.allows(ServerName::parse(server).unwrap())).collect()
+        let allows = |server: &&str| {
+            let server = ServerName::parse(server).unwrap();
+            let (allows, denials) = (acl.allows(server), acl.denials(server));
+            assert_eq!(allows, denials.is_empty(), "{content} {server} {denials:?}");
+            assert_eq!(acl.allow_entry(server).is_none(), denials.contains(&AclDenial::NoAllowEntry), "{content}");
+            allows
+        };
+        SERVERS.into_iter().filter(allows).collect()
+    }
+
+    #[test]
+    fn every_denial_is_named() {
+        let denials = |content: &str, server: &str| {
+            let denials = ServerAcl::read(content).denials(ServerName::parse(server).unwrap());
+            denials.iter().map(AclDenial::to_string).collect::<Vec<_>>()
+        };
+        let entry = |entry: &str| format!("the entry `{entry}` of `deny` fits the server");
+        let none = "no entry of `allow` fits the server".to_owned();
+        let ip = "`allow_ip_literals` is false and the server is named by an IP address".to_owned();
+        let content = r#"{"allow_ip_literals":false,"deny":["1.*","b",1,"\u002a"],"allow":["a.*","[*"]}"#;
+        assert_eq!(denials(content, "1.2.3.4:80"), [ip.clone(), entry("1.*"), entry("*"), none.clone()]);
+        assert_eq!(denials(content, "[::1]"), [ip, entry("*")]);
+        assert_eq!(denials(content, "b:80"), [entry("b"), entry("*"), none.clone()]);
+        assert_eq!(denials(content, "a.example"), [entry("*")]);
+        assert_eq!(denials("[]", "a.example"), std::slice::from_ref(&none));
+        assert_eq!(denials(r#"{"allow":["A.*"]}"#, "a.example"), [""; 0]);
+        let many = format!(r#"{{"deny":[{}"*"]}}"#, r#""*","#.repeat(20_000));
+        assert_eq!(denials(&many, "a"), [vec![entry("*"); MAX_DENY_ENTRIES], vec![none]].concat());
+        let acl = ServerAcl::read(r#"{"allow":["b",1,"\u0061.*","*"]}"#);
+        let first = |server| acl.allow_entry(ServerName::parse(server).unwrap());
+        assert_eq!((first("a.b").as_deref(), first("c").as_deref()), (Some("a.*"), Some("*")));
     }
 
     #[test]
