@@ -122,7 +122,8 @@ fn unsigned_treated_as_part_of_the_event_when_it_is_measured() {
     assert_eq!((removed, bytes), (Some(json!({ "age": 1234 })), [65_554, 65_530]));
     for line in [&with, &without] {
         let body = json!({ "errcode": "M_TOO_LARGE", "error": "The event is too large" });
-        let too_large = json!({ "id": 1, "status": 413, "body": body });
+        let reason = "the event would be too large";
+        let too_large = json!({ "id": 1, "status": 413, "body": body, "reason": reason });
         assert_eq!(answer("send-knock", &line.to_string()), too_large);
         let verify = json!({ "id": 1, "room_version": "10", "event": line["body"], "keys": line["keys"] });
         let ok = json!({ "id": 1, "verdict": "ok", "reason": null });

@@ -30,7 +30,7 @@ impl Command {
 pub(crate) const COMMANDS: [Command; 20] = [
     Command {
         name: "authorize",
-        about: "Whether the rules let a membership event into a room.",
+        about: "Whether the rules let a membership event into a room. Server ACLs are no rules: see `explain`.",
         takes: "room_version, state, event",
         gives: "allow; rule, number, reason if it is false",
         answer: room::authorize,
@@ -60,14 +60,14 @@ pub(crate) const COMMANDS: [Command; 20] = [
         name: "make-knock",
         about: "What a resident server answers to `make_knock`. A state of null is an unknown room.",
         takes: "room_version, room_id, user_id, origin, ver, state, prev_events, [server_name], now",
-        gives: "status, body",
+        gives: "status, body; reason if it is a refusal (which check, which rule)",
         answer: handshake::make_knock,
     },
     Command {
         name: "send-knock",
         about: "What a resident server answers to `send_knock`. A state of null is an unknown room.",
         takes: "room_version, room_id, event_id, origin, body, state, auth_events, keys, [server_name]",
-        gives: "status, body",
+        gives: "status, body; reason if it is a refusal (which check, which rule)",
         answer: handshake::send_knock,
     },
     Command {

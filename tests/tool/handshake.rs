@@ -106,7 +106,8 @@ fn without(line: &Value, name: &str) -> Value {
     line
 }
 
-/// Status, code and `room_version` of an answer; or the error of the line.
+/// Status, code and `room_version` of an answer, and the reason of a refusal; or the error of the
+/// line.
 fn short(command: &str, line: &Value) -> String {
     let (answer, all_read) = one(command, &line.to_string());
     let answer = read(&answer);
@@ -116,7 +117,11 @@ fn short(command: &str, line: &Value) -> String {
         None => text(&answer["error"]),
         Some(status) => {
             let parts = [status.to_string(), text(&answer["body"]["errcode"]), text(&answer["body"]["room_version"])];
-            parts.join(" ").trim_end().to_owned()
+            let answered = parts.join(" ").trim_end().to_owned();
+            // A refusal has a reason, and nothing else has one.
+            let reason = answer.get("reason").map(|reason| reason.as_str().expect("a text"));
+            assert_eq!(reason.is_some(), *status != 200, "{answer}");
+            reason.map_or(answered.clone(), |reason| format!("{answered}: {reason}"))
         }
     }
 }
@@ -185,19 +190,28 @@ fn what_make_knock_answers() {
     for (line, expected) in [
         (line.clone(), "200  10"),
         (without(&line, "server_name"), "200  10"),
-        (with(&line, "server_name", "c.example".into()), "404 M_NOT_FOUND"),
+        (with(&line, "server_name", "c.example".into()), "404 M_NOT_FOUND: this server is not in the room"),
         // Of two events for one type and state key the last counts: Alice has left.
-        (with(&line, "state", left.into()), "404 M_NOT_FOUND"),
-        (with(&line, "state", Value::Null), "404 M_NOT_FOUND"),
-        (without(&with(&line, "state", Value::Null), "room_version"), "404 M_NOT_FOUND"),
-        (with(&line, "room_id", "room".into()), "404 M_NOT_FOUND"),
-        (with(&line, "user_id", "kay".into()), "400 M_INVALID_PARAM"),
-        (with(&line, "origin", "c.example".into()), "403 M_FORBIDDEN"),
-        (with(&line, "ver", json!([])), "400 M_MISSING_PARAM"),
-        (without(&line, "ver"), "400 M_MISSING_PARAM"),
-        (with(&line, "ver", json!(["9", "x"])), "400 M_INCOMPATIBLE_ROOM_VERSION 10"),
-        (with(&with(&line, "room_version", "6".into()), "ver", json!(["6"])), "403 M_FORBIDDEN"),
-        (with(&line, "state", json!([room[0], room[1], invite])), "403 M_FORBIDDEN"),
+        (with(&line, "state", left.into()), "404 M_NOT_FOUND: this server is not in the room"),
+        (with(&line, "state", Value::Null), "404 M_NOT_FOUND: unknown room"),
+        (without(&with(&line, "state", Value::Null), "room_version"), "404 M_NOT_FOUND: unknown room"),
+        (with(&line, "room_id", "room".into()), "404 M_NOT_FOUND: unknown room"),
+        (with(&line, "user_id", "kay".into()), "400 M_INVALID_PARAM: not a user ID"),
+        (with(&line, "origin", "c.example".into()), "403 M_FORBIDDEN: the user belongs to another server"),
+        (with(&line, "ver", json!([])), "400 M_MISSING_PARAM: no `ver`"),
+        (without(&line, "ver"), "400 M_MISSING_PARAM: no `ver`"),
+        (
+            with(&line, "ver", json!(["9", "x"])),
+            "400 M_INCOMPATIBLE_ROOM_VERSION 10: the asking server does not have room version 10",
+        ),
+        (
+            with(&with(&line, "room_version", "6".into()), "ver", json!(["6"])),
+            "403 M_FORBIDDEN: no knocking in room version 6",
+        ),
+        (
+            with(&line, "state", json!([room[0], room[1], invite])),
+            "403 M_FORBIDDEN: by the current state: rule 4.7.1 of room version 10: the join rule does not let anybody knock",
+        ),
         // What the host has done wrong, and what cannot be read.
         (with(&line, "state", no_ids.into()), "the `m.room.create` event of the state has no event ID"),
         (with(&line, "prev_events", json!([])), "no previous events to come after"),
@@ -211,6 +225,11 @@ fn what_make_knock_answers() {
     ] {
         assert_eq!(short("make-knock", &line), expected, "{line}");
     }
+    let whole = concat!(
+        r#"{"id":1,"status":404,"body":{"errcode":"M_NOT_FOUND","error":"Unknown room"},"#,
+        r#""reason":"unknown room"}"#,
+    );
+    assert_eq!(one("make-knock", &with(&line, "state", Value::Null).to_string()), (whole.to_owned(), true));
 }
 
 #[test]
@@ -228,23 +247,44 @@ fn what_send_knock_answers() {
         (without(&line, "server_name"), "200"),
         // In any order, and with others.
         (with(&line, "auth_events", known(&[4, 3, 2, 1, 0])), "200"),
-        (with(&line, "auth_events", known(&[0, 3])), "403 M_FORBIDDEN"),
-        (with(&line, "server_name", "c.example".into()), "404 M_NOT_FOUND"),
-        (with(&line, "state", json!([room[0], left, room[2], room[3]])), "404 M_NOT_FOUND"),
-        (with(&line, "state", Value::Null), "404 M_NOT_FOUND"),
-        (with(&line, "room_id", "room".into()), "404 M_NOT_FOUND"),
-        (with(&line, "room_id", "!other:a.example".into()), "400 M_INVALID_PARAM"),
-        (with(&line, "event_id", "$other".into()), "400 M_INVALID_PARAM"),
-        (with(&line, "origin", "a.example".into()), "400 M_INVALID_PARAM"),
-        (with(&line, "keys", json!({})), "400 M_INVALID_PARAM"),
-        (with(&line, "body", json!([])), "400 M_BAD_JSON"),
+        (
+            with(&line, "auth_events", known(&[0, 3])),
+            "403 M_FORBIDDEN: unknown auth events: $RhKc8n_hcku-FWHkAVg9K29grtQ1-AiW3Eg_6b0bhz8",
+        ),
+        (with(&line, "server_name", "c.example".into()), "404 M_NOT_FOUND: this server is not in the room"),
+        (
+            with(&line, "state", json!([room[0], left, room[2], room[3]])),
+            "404 M_NOT_FOUND: this server is not in the room",
+        ),
+        (with(&line, "state", Value::Null), "404 M_NOT_FOUND: unknown room"),
+        (with(&line, "room_id", "room".into()), "404 M_NOT_FOUND: unknown room"),
+        (with(&line, "room_id", "!other:a.example".into()), "400 M_INVALID_PARAM: the event is of another room"),
+        (
+            with(&line, "event_id", "$other".into()),
+            "400 M_INVALID_PARAM: the event ID in the path is not that of the event",
+        ),
+        (with(&line, "origin", "a.example".into()), "400 M_INVALID_PARAM: the sender is of another server"),
+        (with(&line, "keys", json!({})), "400 M_INVALID_PARAM: no signature by a known key of `b.example` that counts"),
+        (with(&line, "body", json!([])), "400 M_BAD_JSON: malformed event: event is not an object"),
         (with_body("unsigned", json!({ "age": 1 })), "200"),
-        (with_body("content", json!({ "membership": "knock" })), "400 M_INVALID_PARAM"),
-        (with_body("depth", json!("6")), "400 M_BAD_JSON"),
-        (with_body("event_id", line["event_id"].clone()), "400 M_BAD_JSON"),
-        (with(&line, "room_version", "6".into()), "403 M_FORBIDDEN"),
-        (with(&line, "state", json!([room[0], room[1], room[2], invite])), "403 M_FORBIDDEN"),
-        (with(&line, "state", known(&[1, 2, 3])), "403 M_FORBIDDEN"),
+        (with_body("content", json!({ "membership": "knock" })), "400 M_INVALID_PARAM: the content hash is wrong"),
+        (
+            with_body("depth", json!("6")),
+            "400 M_BAD_JSON: malformed event: `depth` of the event is of the wrong kind or out of range",
+        ),
+        (
+            with_body("event_id", line["event_id"].clone()),
+            "400 M_BAD_JSON: malformed event: event has a `event_id`, which it must not have in this room version",
+        ),
+        (with(&line, "room_version", "6".into()), "403 M_FORBIDDEN: no knocking in room version 6"),
+        (
+            with(&line, "state", json!([room[0], room[1], room[2], invite])),
+            "403 M_FORBIDDEN: by the state before it: rule 4.7.1 of room version 10: the join rule does not let anybody knock",
+        ),
+        (
+            with(&line, "state", known(&[1, 2, 3])),
+            "403 M_FORBIDDEN: by the state before it: rule 2.4 of room version 10: there is no accepted `m.room.create` event of the room",
+        ),
         (without(&line, "body"), "missing `body`"),
         (without(&line, "auth_events"), "missing `auth_events`"),
         (without(&line, "keys"), "missing `keys`"),

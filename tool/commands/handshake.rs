@@ -104,14 +104,16 @@ pub(crate) fn filter_state(line: &Line<'_>) -> Answer {
     Ok(format!(r#""client":[{client}],"unverified":[{unverified}],"dropped":[{}]"#, dropped.join(",")))
 }
 
-/// The answer on the wire. What a host has done wrong is an error of the line.
+/// The answer on the wire, and for a refusal its reason in words. What a host has done wrong is an
+/// error of the line.
 fn answered(body: Result<String, Refusal>) -> Answer {
     match body {
         Ok(body) => Ok(format!(r#""status":200,"body":{body}"#)),
         Err(refusal) if refusal.is_host_error() => Err(refusal.into()),
         Err(refusal) => {
             let response = refusal.to_response();
-            Ok(format!(r#""status":{},"body":{response}"#, response.status()))
+            let reason = json_string(&refusal.to_string())?;
+            Ok(format!(r#""status":{},"body":{response},"reason":{reason}"#, response.status()))
         }
     }
 }
