@@ -1,6 +1,7 @@
 //! The tool `knock`: without a command it walks over a recorded room; with one it answers JSON lines.
 
 mod commands;
+mod explain;
 mod lines;
 mod walk;
 
@@ -8,11 +9,22 @@ use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
 
 use commands::{COMMANDS, Command};
+use explain::ExplainError;
 
 const USAGE: &str = r#"usage: knock [COMMAND]
+       knock explain --user @NAME:SERVER [--room-version VERSION] [--server SERVER] [FILE]
 
 Without a command: a walk over a recorded room, through both servers of a knock.
-With one: reads JSON lines from standard input and writes one JSON line for each, in order,
+
+`explain`: in words, whether the user may knock on a room and join it, everything that is in the
+way, who could let them in, and which events say so. The state of the room is read from the file, or
+from standard input, as a server gives it out: `/_matrix/client/v3/rooms/ROOM/state`, Synapse's
+`/_synapse/admin/v1/rooms/ROOM/state`, `/state` between servers, or one event a line. The room
+version is that of the create event unless `--room-version` names another. `--server` is the server
+that the knock would go to. Exit status: 0, whatever the answer is; 1 if the state cannot be read; 2
+if the arguments cannot. Colours are for a terminal, and not if NO_COLOR is set.
+
+With another command: reads JSON lines from standard input and writes one JSON line for each, in order,
 with the `id` of the line. A line that cannot be read gives an `error`; the others go on.
 
     echo '{"id":1,"value":{"b":2,"a":1}}' | knock canonical
@@ -33,6 +45,15 @@ fn main() -> ExitCode {
         ([], _) => walk::walk(&mut out).map(|()| true),
         ([.., "-h" | "--help"] | ["help"], _) => help(&mut out).map(|()| true),
         (["-V" | "--version"], _) => writeln!(out, "knock {}", env!("CARGO_PKG_VERSION")).map(|()| true),
+        (["explain", ..], _) => {
+            let arguments: Vec<_> = std::env::args_os().skip(2).collect();
+            match explain::explain(&arguments, &mut out) {
+                Ok(()) => Ok(true),
+                Err(error @ ExplainError::Arguments(_)) => return misused(&error.shown()),
+                Err(ExplainError::Output(error)) => Err(error),
+                Err(error) => Err(io::Error::other(error.shown())),
+            }
+        }
         ([_], Some(command)) => lines::answer(command.answer, io::stdin().lock(), io::BufWriter::new(out)),
         ([name, argument, ..], Some(_)) => return misused(&format!("`{name}` takes no argument `{argument}`")),
         ([name, ..], None) => return misused(&format!("unknown command `{name}`")),

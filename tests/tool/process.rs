@@ -97,9 +97,15 @@ fn without_a_command_it_walks() {
 fn the_help_describes_every_command() {
     let help = Knock::start(&["--help"]).end(b"");
     assert_eq!((help.status, &*help.errors), (Some(0), ""));
-    for arguments in [&["-h"][..], &["help"], &["verify", "--help"], &["nonsense", "-h"]] {
+    for arguments in [&["-h"][..], &["help"], &["verify", "--help"], &["explain", "--help"], &["nonsense", "-h"]] {
         assert_eq!(Knock::start(arguments).end(b""), help);
     }
+    // The one that takes no lines stands before the table.
+    assert!(
+        help.output.contains("\n       knock explain --user @NAME:SERVER [--room-version VERSION]"),
+        "{}",
+        help.output
+    );
     let named = help.output.lines().filter_map(|line| line.strip_prefix("  ")).filter(|line| !line.starts_with(' '));
     let (names, about): (Vec<_>, Vec<_>) = named.filter_map(|line| line.split_once(' ')).unzip();
     assert_eq!(names, commands());
@@ -110,6 +116,11 @@ fn the_help_describes_every_command() {
     let (line, answer) = example.split_once("' | knock canonical\n    ").expect("its answer");
     let example = Knock::start(&["canonical"]).end(line.as_bytes());
     assert_eq!(example.output.lines().next(), answer.lines().next());
+    // The help and the README say the same of refusals and of server ACLs.
+    assert_eq!(help.output.matches("out: status, body; reason if it is a refusal").count(), 2);
+    assert_eq!(README.matches("| `status`, `body`; `reason` in words if it is a refusal |").count(), 2);
+    assert!(help.output.contains("Server ACLs are no rules: see `explain`.\n"), "{}", help.output);
+    assert!(README.contains("\n`authorize` says nothing about server ACLs"));
     let longest = help.output.lines().map(|line| line.chars().count()).max();
     assert!(longest <= Some(120), "{}", help.output);
     for name in names {
@@ -150,6 +161,9 @@ fn nobody_reads_on() {
         let knock = Knock::start_into(arguments, broken(), Stdio::piped());
         assert_eq!(knock.end(b"{\"value\":1}\n{\"value\":2}\n"), quiet(0), "{arguments:?}");
     }
+    let explain = ["explain", "--user", "@k:c"];
+    assert_eq!(Knock::start_into(&explain, broken(), Stdio::piped()).end(super::CREATE.as_bytes()), quiet(0));
+    assert_eq!(Knock::start_into(&explain, Stdio::piped(), broken()).end(b"no JSON"), quiet(1));
     assert_eq!(Knock::start_into(&["nonsense"], Stdio::piped(), broken()).end(b""), quiet(2));
     assert_eq!(Knock::start_into(&["canonical"], broken(), Stdio::piped()).end(b"no JSON\n"), quiet(1));
 
