@@ -21,7 +21,7 @@ pub(crate) use canonical::{Canonical, canonical_container, canonical_part, canon
 pub use canonical::{CanonicalDialect, canonical};
 pub(crate) use field::{Field, read_array_unread, read_field, read_object, read_object_field, read_object_unread};
 pub(crate) use filter::{Everything, Filter, Member, Without};
-pub(crate) use reader::{Kind, Number, Reader};
+pub(crate) use reader::{Kind, Number, Reader, is_plain_object_without};
 pub(crate) use string::Str;
 pub(crate) use value::{Captured, JsonText};
 

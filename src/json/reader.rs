@@ -419,6 +419,24 @@ fn plain_integer(text: &[u8]) -> Option<usize> {
     (count > 0 && !is_padded && !goes_on).then(|| text.len() - digits.len() + count)
 }
 
+/// Whether the text is an object without white space whose keys and values all are strings without escapes, none of them called
+/// `name`: nearly all small contents are.
+pub(crate) fn is_plain_object_without(text: &str, name: &str) -> bool {
+    let Some(mut rest) = text.as_bytes().strip_prefix(b"{\"") else { return false };
+    loop {
+        let Some((key, behind)) = rest.split_at_checked(plain_bytes(rest)) else { return false };
+        let Some(value) = behind.strip_prefix(b"\":\"") else { return false };
+        if key == name.as_bytes() {
+            return false;
+        }
+        match value.split_at_checked(plain_bytes(value)).map(|(_, behind)| behind) {
+            Some(b"\"}") => return true,
+            Some([b'"', b',', b'"', behind @ ..]) => rest = behind,
+            Some(_) | None => return false,
+        }
+    }
+}
+
 /// Whether nothing in the text has to be escaped in a string.
 pub(super) fn is_plain(text: &str) -> bool {
     let mut rest = text.as_bytes();

@@ -4,13 +4,17 @@ use std::borrow::Cow;
 
 use super::Malformed;
 use crate::id::UserId;
-use crate::json::{Field, Kind, Reader, Str, read_object};
+use crate::json::{Field, Kind, Reader, Str, is_plain_object_without, read_object};
 
 /// Whether servers other than the creator's may take part.
 ///
 /// Only the boolean `false` says no: the specification says nothing of other kinds, and a room that some servers take
 /// part in must not split over one.
 pub(crate) fn federates(content: &str) -> Result<bool, Malformed> {
+    // Most contents are nothing but names and versions, which need not be taken apart.
+    if is_plain_object_without(content, "m.federate") {
+        return Ok(true);
+    }
     let mut federate = Field::Missing;
     read_object(content, |key, reader| {
         if key.is("m.federate") {
@@ -95,6 +99,19 @@ mod tests {
             (r#"{"m.federate":0}"#, Ok(true)),
             (r#"{"m.federate":null}"#, Ok(true)),
             (r#"{"m.federate":true,"m.federate":true}"#, Err(Malformed::Create)),
+            (r#"{"creator":"@a:b","room_version":"10"}"#, Ok(true)),
+            (r#"{"creator":"@a:b", "m.federate":false}"#, Ok(false)),
+            (r#"{"creator":"@a:b","m.federate":false}"#, Ok(false)),
+            (r#"{"m.federate":false,"creator":"@a:b"}"#, Ok(false)),
+            (r#"{"m\u002efederate":false,"creator":"@a:b"}"#, Ok(false)),
+            (r#"{"creator":"@a:b","m.federate":"x","m.federate":"x"}"#, Err(Malformed::Create)),
+            (r#"{"creator":"@a:b","room_version":"10"}}"#, Err(Malformed::Create)),
+            (r#"{"creator":"@a:b","room_version":"10",}"#, Err(Malformed::Create)),
+            (r#"{"creator":"@a:b","room_version":"10""#, Err(Malformed::Create)),
+            (r#"{"creator":"@a:b","room_version":"1"#, Err(Malformed::Create)),
+            (r#"{"creator":"@a:b","room_version"#, Err(Malformed::Create)),
+            ("{\"creator\":\"@a:b\",\"room_version\":\"\n\"}", Err(Malformed::Create)),
+            (r#"{"creator":"@a:b";"room_version":"10"}"#, Err(Malformed::Create)),
             ("[]", Err(Malformed::Create)),
             (r#"{"a":}"#, Err(Malformed::Create)),
             ("{} {}", Err(Malformed::Create)),
