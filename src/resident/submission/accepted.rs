@@ -124,6 +124,15 @@ impl<K: RequestKind> Repeated<K> {
         self.answer.reads(&self.types)
     }
 
+    /// As [`Accepted::room_state`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Accepted::room_state`].
+    pub fn room_state<'s, S: RoomState + ?Sized>(&self, state: &'s S) -> Result<Vec<S::Event<'s>>, NotLookedUp> {
+        self.answer.room_state(&self.types, state)
+    }
+
     /// As [`Accepted::to_response`].
     ///
     /// # Errors
