@@ -1,5 +1,6 @@
 //! Which entries of a state a step reads.
 
+use super::is_same_place;
 use crate::event::EventType;
 
 /// The entries of a room's state that a step reads: pairs of event type and state key, none twice.
@@ -37,7 +38,7 @@ impl Reads {
     /// Returns whether this entry is among them.
     #[must_use]
     pub fn contains(&self, event_type: EventType<'_>, state_key: &str) -> bool {
-        self.0.iter().any(|(of_type, key)| **of_type == *event_type.as_str() && **key == *state_key)
+        self.0.iter().any(|(of_type, key)| is_same_place((of_type, key), (event_type.as_str(), state_key)))
     }
 
     /// Returns how many entries there are.

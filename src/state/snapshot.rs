@@ -1,6 +1,6 @@
 //! What a host has fetched of a state.
 
-use super::{NotLookedUp, Reads, RoomState};
+use super::{NotLookedUp, Reads, RoomState, is_same_place};
 use crate::event::{Event, EventType};
 
 /// A part of a room's state: for each entry that was looked up an event, or the knowledge that the room has none.
@@ -145,7 +145,7 @@ impl<E: Event> Snapshot<E> {
 
 impl<E> Entry<E> {
     fn is(&self, event_type: EventType<'_>, state_key: &str) -> bool {
-        *self.state_key == *state_key && *self.event_type == *event_type.as_str()
+        is_same_place((&self.event_type, &self.state_key), (event_type.as_str(), state_key))
     }
 }
 
