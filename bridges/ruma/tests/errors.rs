@@ -3,13 +3,15 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot be set up fails")]
 
 use matrix_knock::RoomVersion;
+use matrix_knock::auth::{Rejection, authorize_proposal};
 use matrix_knock::client::{KnockRefusal, RequestError};
 use matrix_knock::error::{Errcode, ErrorResponse, PathError};
-use matrix_knock::event::{EventType, FormatError, Membership};
+use matrix_knock::event::{EventType, FormatError, Membership, Pdu, Proposal, SignatureError};
 use matrix_knock::knocking::Failure;
 use matrix_knock::knocking::invitation::InviteRefusal;
+use matrix_knock::policy::PolicyRefusal;
 use matrix_knock::resident::{AuthStage, HostError, Mismatch, Refusal};
-use matrix_knock::state::NotLookedUp;
+use matrix_knock::state::{NotLookedUp, StateMap};
 use matrix_knock_ruma::Unconvertible;
 use matrix_knock_ruma::error::{ApiError, kind, to_ruma};
 use proptest::prelude::*;
@@ -96,6 +98,14 @@ fn every_errcode() {
     assert_eq!(check(&custom), Form::Kind);
 }
 
+/// Nothing is allowed in a room without a create event.
+fn rejection() -> Rejection {
+    let knock = Proposal::of_oneself("@kay:b.example", Membership::Knock);
+    let refused = authorize_proposal(RoomVersion::V11, &knock, &StateMap::<Pdu<'_>>::new());
+    refused.expect_err("a refusal").rejection().expect("by a rule")
+}
+
+/// One of each kind, but for `UnknownAuthEvents`, which only a submitted event makes; its answer is that of `NoPrevEvents`.
 #[test]
 fn every_refusal() {
     let by_host = ErrorResponse::new(Errcode::Forbidden, "no").with_extra(r#"{"a":1}"#).expect("an object");
@@ -126,11 +136,15 @@ fn every_refusal() {
         Refusal::Mismatch(Mismatch::Sender),
         Refusal::Mismatch(Mismatch::EventId),
         Refusal::Mismatch(Mismatch::AuthorizingUser),
+        Refusal::Signature(SignatureError::NotSigned { server: "b.example".to_owned() }),
         Refusal::ContentHash,
         Refusal::NoPrevEvents,
         Refusal::UnknownPrevEvents,
         Refusal::UnknownState,
+        Refusal::Rejected { stage: AuthStage::Itself, rejection: rejection() },
         Refusal::RejectedByHost { stage: AuthStage::CurrentState },
+        Refusal::Policy(PolicyRefusal::BadSignature),
+        Refusal::Policy(PolicyRefusal::NoAnswer),
         Refusal::TooLarge,
         Refusal::TooDeep,
         Refusal::RateLimited { retry_after_ms: Some(2500) },
@@ -146,7 +160,8 @@ fn every_refusal() {
         let error = ApiError::from(refusal.clone());
         assert_eq!(error.to_string(), to_ruma(&refusal.to_response()).to_string());
     }
-    assert_eq!(check(&Refusal::ByHost(Box::new(by_host)).to_response()), Form::Json);
+    assert_eq!(check(&Refusal::ByHost(Box::new(by_host.clone())).to_response()), Form::Json);
+    assert_eq!(check(&Refusal::Policy(PolicyRefusal::Refused(Box::new(by_host))).to_response()), Form::Json);
 
     let failures = [
         Failure::NoServers,
