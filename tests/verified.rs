@@ -153,3 +153,38 @@ fn a_verified_event_knows_its_id() {
         assert!(authorize(version, &pdu, &StateMap::from([create.pdu()]), &Ed25519).is_ok(), "{version}");
     }
 }
+
+/// Every server whose signature is checked is asked for its keys: the sender's, before version 3 that of the event ID,
+/// since version 8 that of the user who authorizes a join. Of each at most 8 keys, of who has not signed none.
+#[test]
+fn the_keys_that_an_event_needs() {
+    for version in RoomVersion::ALL {
+        let content = json!({ "membership": "join", "join_authorised_via_users_server": "@admin:granter" });
+        let mut event = member(version, "@kay:home", "@kay:home", &content);
+        event["hashes"] = json!({ "sha256": "" });
+        let many: serde_json::Map<_, _> = (10..30).map(|n| (format!("ed25519:{n}"), json!("x"))).collect();
+        event["signatures"] = json!({
+            "home": { "ed25519:a": "x", "ed25519:b": "x", "other:c": "x" },
+            "granter": many, "evil": { "ed25519:e": "x" }, "else": { "ed25519:f": "x" },
+        });
+        let text = event.to_string();
+        let formatted = Pdu::parse(&text).expect("an event").check_format(version).expect("the right format");
+        let wanted = formatted.wanted_keys();
+        let wanted: Vec<(&str, Vec<&str>)> =
+            wanted.iter().map(|(server, ids)| (server.as_str(), ids.iter().map(String::as_str).collect())).collect();
+        let first: Vec<String> = (10..18).map(|n| format!("ed25519:{n}")).collect();
+        let mut expected = vec![("home", vec!["ed25519:a", "ed25519:b"])];
+        if version >= RoomVersion::V8 {
+            expected.insert(0, ("granter", first.iter().map(String::as_str).collect()));
+        }
+        if version <= RoomVersion::V2 {
+            expected.insert(0, ("evil", vec!["ed25519:e"]));
+        }
+        assert_eq!(wanted, expected, "{version}");
+
+        event["signatures"] = json!({});
+        let text = event.to_string();
+        let formatted = Pdu::parse(&text).expect("an event").check_format(version).expect("the right format");
+        assert!(formatted.wanted_keys().is_empty(), "{version}");
+    }
+}

@@ -200,7 +200,7 @@ impl<'a> FormattedPdu<'a> {
         self.links.origin_server_ts
     }
 
-    /// The IDs of the ed25519 keys with which this server says it has signed the event.
+    /// Returns the IDs of the ed25519 keys with which this server says it has signed the event, the first 8.
     #[must_use]
     pub fn key_ids(&self, server: &str) -> Vec<String> {
         key_ids(self.signatures(), server)
@@ -220,10 +220,14 @@ impl<'a> FormattedPdu<'a> {
     }
 }
 
+/// The most keys of a server that are asked for because of one event. A server signs with one, or with two
+/// while it changes them.
+const MAX_KEYS_PER_EVENT: usize = 8;
+
 fn key_ids(signatures: &str, server: &str) -> Vec<String> {
     let mut key_ids = Vec::new();
     let read = each_signature(signatures, |signer, key_id, _| {
-        if signer.is(server) {
+        if key_ids.len() < MAX_KEYS_PER_EVENT && signer.is(server) {
             key_ids.push(key_id.text().into_owned());
         }
     });

@@ -10,6 +10,7 @@
 //! <https://spec.matrix.org/v1.19/server-server-api/#validating-hashes-and-signatures-on-received-events>
 
 use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::content::member::MemberContent;
 use super::event_type::EventType;
@@ -21,7 +22,7 @@ use super::pdu::Pdu;
 use super::redaction::redact;
 use super::signature::{ServerSignatures, Verify, check_server_signatures};
 use super::{Event, Membership, PduError};
-use crate::id::UserId;
+use crate::id::{OwnedServerName, UserId};
 use crate::room_version::{EventIdFormat, RoomVersion};
 
 /// Why the signatures of an event do not make it an event of those who must have signed it.
@@ -112,6 +113,26 @@ pub struct RedactedPdu {
 }
 
 impl<'a> FormattedPdu<'a> {
+    /// Returns the keys that the signature checks of this event may need: their IDs by server, at most 8 a
+    /// server and 3 servers.
+    ///
+    /// The servers are that of the sender, before v3 that of the event ID, and since v8 that of the user who
+    /// authorizes a join. A server that has not signed is left out. A host that fetches the sender's keys
+    /// alone refuses every join that another server has authorized.
+    #[must_use]
+    pub fn wanted_keys(&self) -> BTreeMap<OwnedServerName, BTreeSet<String>> {
+        let mut servers = Servers::default();
+        self.pdu().sender_server().into_iter().for_each(|server| servers.push(server));
+        signers(self.version(), self.pdu()).unwrap_or_default().into_each(|server| servers.push(server));
+        authorizing_server(self.version(), self.pdu()).into_iter().for_each(|server| servers.push(server.into()));
+        let key_ids = |server: &str| {
+            let name = OwnedServerName::parse(server).ok()?;
+            let key_ids: BTreeSet<_> = self.key_ids(server).into_iter().collect();
+            (!key_ids.is_empty()).then_some((name, key_ids))
+        };
+        servers.iter().filter_map(key_ids).collect()
+    }
+
     /// Checks the signatures of every server that must have signed: the sender's (but for third-party invites), and before v3
     /// that of the event ID.
     ///

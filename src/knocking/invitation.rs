@@ -28,7 +28,7 @@ pub use self::refusal::{InviteMismatch, InviteRefusal, RoomStateFault};
 use super::exchange::Sent;
 use super::out_of_band::{Acceptance, NoAnswer, SentKnock};
 use super::room_state::{
-    Dropped, MAX_ANSWER_BYTES, MAX_ENTRIES, MAX_KEYS_PER_EVENT, ReceivedRoomState, ShowUnverified, Shown, ShownEvent,
+    Dropped, MAX_ANSWER_BYTES, MAX_ENTRIES, ReceivedRoomState, ShowUnverified, Shown, ShownEvent,
     VerifiedRoomState,
 };
 use super::stored::{StoredError, StoredEvent};
@@ -189,10 +189,8 @@ impl<'q> CheckedInvite<'q> {
     pub fn wanted_keys(&self) -> BTreeMap<OwnedServerName, BTreeSet<String>> {
         let version = self.formatted.version();
         let mut wanted = self.room_state.as_ref().map(|state| state.wanted_keys(version)).unwrap_or_default();
-        if let Ok(sender) = UserId::parse(self.formatted.pdu().sender()) {
-            let server = sender.server_name();
-            let key_ids = self.formatted.key_ids(server.as_str()).into_iter().take(MAX_KEYS_PER_EVENT);
-            wanted.entry(server.into_owned()).or_default().extend(key_ids);
+        for (server, key_ids) in self.formatted.wanted_keys() {
+            wanted.entry(server).or_default().extend(key_ids);
         }
         wanted
     }

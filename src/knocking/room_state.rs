@@ -36,8 +36,6 @@ pub const MAX_ANSWER_BYTES: usize = 8 << 20;
 pub const MAX_ENTRIES: usize = 100;
 /// The longest entry without `unsigned` that is looked at, in bytes.
 pub const MAX_ENTRY_BYTES: usize = 65_536;
-/// The most keys that are asked for the sake of one event: a server signs with one, or with two while it changes them.
-pub(super) const MAX_KEYS_PER_EVENT: usize = 8;
 
 /// Why an entry is not shown.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -187,7 +185,7 @@ impl ReceivedRoomState {
         for entry in &self.entries {
             let Ok(Outline::Whole(pdu)) = entry.outline() else { continue };
             let Some((server, key_ids)) = pdu.key_ids_of_sender(version) else { continue };
-            wanted.entry(server).or_default().extend(key_ids.into_iter().take(MAX_KEYS_PER_EVENT));
+            wanted.entry(server).or_default().extend(key_ids);
         }
         wanted
     }

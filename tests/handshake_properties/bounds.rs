@@ -156,7 +156,7 @@ fn bodies_of_send_knock() {
         within(what, bytes, count, || {
             let request = SendKnock::new(room.room_id(), knock.event_id(), origin, body);
             let received = request.check(&resident, &state)?;
-            assert!(received.key_ids().len() <= 1_000);
+            assert!(received.key_ids().len() <= 8);
             received.verify(&AllKeys, &Ed25519, NOW).map(drop)
         })
     };
