@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use matrix_knock::RoomVersion;
-use matrix_knock::auth::{Selection, server_is_allowed};
+use matrix_knock::auth::{Rule, Selection, server_is_allowed};
 use matrix_knock::error::{Errcode, ErrorResponse};
 use matrix_knock::event::{Event, EventType, Membership, OwnedPdu, Pdu, Proposal};
 use matrix_knock::id::{OwnedServerName, RoomId, RoomIdOrAlias, ServerName, UserId};
 use matrix_knock::receipt::Outcome;
 use matrix_knock::resident::{Refusal, Residence};
 use matrix_knock::state::Reads;
-use matrix_knock::template::Template;
+use matrix_knock::template::{Template, TemplateError};
 use matrix_knock::wire::BuiltRequest;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -127,8 +127,29 @@ impl Host {
         let state = self.store.state(&room, At::Now, &Selection::of(room.version, &join).reads()).await?;
         let extremities = self.store.extremities(&room).await?;
         let prev_events = prev_events(&extremities);
-        let template = Template::of_proposal(room.version, &join, room_id, &state, &prev_events, now())?;
-        Ok(template.to_response())
+        match Template::of_proposal(room.version, &join, room_id, &state, &prev_events, now()) {
+            // Another server of the room may be able to.
+            Err(TemplateError::Rejected(rejection))
+                if rejection.rule() == Rule::JoinNotAuthorized && self.has_condition(&room).await? =>
+            {
+                let error = "This server does not authorize joins by the membership of another room";
+                Err(ErrorResponse::new(Errcode::from("M_UNABLE_TO_AUTHORISE_JOIN"), error))
+            }
+            template => Ok(template?.to_response()),
+        }
+    }
+
+    /// Whether the members of another room may join this one.
+    async fn has_condition(&self, room: &Room) -> Result<bool, StoreError> {
+        #[derive(Deserialize)]
+        struct JoinRules {
+            #[serde(default)]
+            allow: Vec<Value>,
+        }
+        let rules = self.store.state_event(room, At::Now, EventType::JoinRules, "").await?;
+        let rules: Option<JoinRules> = rules.and_then(|rules| serde_json::from_str(rules.content()).ok());
+        let is_condition = |entry: &Value| entry.get("type").is_some_and(|kind| kind == "m.room_membership");
+        Ok(rules.is_some_and(|rules| rules.allow.iter().any(is_condition)))
     }
 
     /// `send_join`.

@@ -45,10 +45,21 @@ impl Host {
                 let (servers, versions) = ([inviter], [invite.version()]);
                 Retracting::start(&Departure { room_id, user_id: user, servers: &servers, versions: &versions, reason })
             }
-            Some(Outside::Left { .. }) | None => return Err(forbidden("You are not in the room")),
+            Some(Outside::Left { .. }) => return Err(forbidden("You are not in the room")),
+            None => return self.leave_empty_room(user, room_id).await,
         };
         let task = self.store.begin(TaskKind::Retracting, user, room_id, &machine).await?;
         self.retracting(task, machine).await
+    }
+
+    /// Ends an invite or a knock in a room that all users of this server have left: nobody is left to ask.
+    async fn leave_empty_room(&self, user: UserId<'_>, room_id: RoomId<'_>) -> Result<(), ErrorResponse> {
+        let rooms = self.store.rooms_of(user).await?;
+        let waits = |membership: &str| matches!(membership, "invite" | "knock");
+        if !rooms.iter().any(|(room, membership)| *room == room_id && waits(membership)) {
+            return Err(forbidden("You are not in the room"));
+        }
+        Ok(self.store.set_outside(user, room_id, &local_leave(user.as_str())).await?)
     }
 
     /// Drives a leave to its end, from where it is. For the client it is over in any case.

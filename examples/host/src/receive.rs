@@ -3,7 +3,7 @@
 use matrix_knock::Ed25519;
 use matrix_knock::auth::server_is_allowed;
 use matrix_knock::event::{
-    Event as _, EventType, FormattedPdu, OwnedPdu, Pdu, PduError, ServerKeys, VerifiedPdu, transaction_pdus,
+    Event as _, EventType, OwnedPdu, Pdu, PduError, VerifiedPdu, transaction_pdus,
 };
 use matrix_knock::id::{EventId, OwnedRoomId, RoomId, ServerName, UserId};
 use matrix_knock::knocking::out_of_band::{NoAnswer, ReceivedInvite};
@@ -130,7 +130,7 @@ impl Host {
         relay: Relay,
     ) -> Result<Outcome, NotTaken> {
         let formatted = Pdu::parse(text)?.check_format(room.version).map_err(Dropped::from)?;
-        let keys = self.sender_keys(&formatted).await?;
+        let keys = self.keys(formatted.wanted_keys()).await?;
         let received = ReceivedEvent::verify(formatted, &keys, &Ed25519, now())?;
         let previous: Vec<String> = received.prev_events().map(str::to_owned).collect();
         let position = self.store.position_after(room, &previous).await?.ok_or(NotTaken::UnknownPrevEvents)?;
@@ -215,7 +215,7 @@ impl Host {
     pub async fn verified(&self, room: &Room, text: &str) -> Result<Option<OwnedPdu>, StoreError> {
         let formatted = Pdu::parse(text).ok().and_then(|pdu| pdu.check_format(room.version).ok());
         let Some(formatted) = formatted else { return Ok(None) };
-        let keys = self.sender_keys(&formatted).await?;
+        let keys = self.keys(formatted.wanted_keys()).await?;
         let Ok(received) = ReceivedEvent::verify(formatted, &keys, &Ed25519, now()) else { return Ok(None) };
         let is_of_room = match received.event().room_id() {
             Some(room_id) => room.id == *room_id,
@@ -245,7 +245,7 @@ impl Host {
             Outside::Left { .. } => return Err(NotTaken::NotInRoom),
         };
         let formatted = pdu.check_format(version).map_err(Dropped::from)?;
-        let keys = self.sender_keys(&formatted).await?;
+        let keys = self.keys(formatted.wanted_keys()).await?;
         let signed = formatted.check_signatures(&keys, &Ed25519, now()).map_err(Dropped::from)?;
         let VerifiedPdu::Whole(event) = signed.check_hash().map_err(Dropped::from)? else {
             return Err(NotTaken::NotInRoom);
@@ -267,12 +267,5 @@ impl Host {
         };
         self.store.set_outside(user, room_id, &left).await?;
         Ok(event.event_id().to_owned())
-    }
-
-    /// The keys with which the server of an event's sender says it has signed.
-    async fn sender_keys(&self, event: &FormattedPdu<'_>) -> Result<Vec<ServerKeys>, StoreError> {
-        let sender = UserId::parse(event.pdu().sender())?;
-        let server = sender.server_name();
-        Ok(self.keys_of(server, event.key_ids(server.as_str())).await?.into_iter().collect())
     }
 }

@@ -61,7 +61,7 @@ pub struct Store {
 }
 
 /// Changes with the tables below.
-const SCHEMA_VERSION: i64 = 1;
+const SCHEMA_VERSION: i64 = 2;
 
 const SCHEMA: &str = "
     CREATE TABLE own (server_name TEXT NOT NULL, key_id TEXT NOT NULL, seed BLOB NOT NULL, public_key BLOB NOT NULL);
@@ -73,7 +73,9 @@ const SCHEMA: &str = "
     CREATE TABLE events (position INTEGER PRIMARY KEY AUTOINCREMENT, event_id TEXT NOT NULL UNIQUE, room_id TEXT NOT NULL,
         status TEXT NOT NULL, depth INTEGER NOT NULL, origin_server_ts INTEGER NOT NULL, text TEXT NOT NULL);
     CREATE INDEX events_of_room ON events (room_id, status, position);
-    CREATE TABLE extremities (room_id TEXT NOT NULL, event_id TEXT NOT NULL, PRIMARY KEY (room_id, event_id)) WITHOUT ROWID;
+    CREATE TABLE extremities (room_id TEXT NOT NULL, event_id TEXT NOT NULL, depth INTEGER NOT NULL,
+        PRIMARY KEY (room_id, event_id)) WITHOUT ROWID;
+    CREATE INDEX extremities_by_depth ON extremities (room_id, depth);
     -- What the entry is from this position on; no event ID: absent.
     CREATE TABLE state (room_id TEXT NOT NULL, type TEXT NOT NULL, state_key TEXT NOT NULL, position INTEGER NOT NULL,
         event_id TEXT, PRIMARY KEY (room_id, type, state_key, position)) WITHOUT ROWID;

@@ -241,11 +241,19 @@ impl Store {
         Ok(last)
     }
 
-    /// The events that nothing comes after yet, and their depths.
+    /// Returns events that nothing comes after yet, with their depths: the ten deepest, and ten others from a random
+    /// place, so that of events made at the same time each brings other branches together.
     pub async fn extremities(&self, room: &Room) -> Result<Vec<(OwnedEventId, u64)>, StoreError> {
-        let query = "SELECT event_id, depth FROM extremities JOIN events USING (event_id) WHERE extremities.room_id = ?
-            ORDER BY depth DESC LIMIT 20";
-        self.all(query, (room.id.to_string(),), |row| Ok((OwnedEventId::parse(text(row, 0)?)?, row.get(1)?))).await
+        let mut random = [0; 3];
+        getrandom::fill(&mut random).map_err(StoreError::Random)?;
+        // What follows the `$` of an ID is a hash in URL-safe base64.
+        const ALPHABET: &[u8; 64] = b"-0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz";
+        let characters = random.map(|byte| ALPHABET.get(usize::from(byte % 64)).map_or('-', |byte| char::from(*byte)));
+        let query = "SELECT * FROM (SELECT event_id, depth FROM extremities WHERE room_id = ?1 ORDER BY depth DESC LIMIT 10)
+            UNION SELECT * FROM (SELECT event_id, depth FROM extremities WHERE room_id = ?1 AND event_id > ?2
+            ORDER BY event_id LIMIT 10)";
+        let values = (room.id.to_string(), format!("${}", String::from_iter(characters)));
+        self.all(query, values, |row| Ok((OwnedEventId::parse(text(row, 0)?)?, row.get(1)?))).await
     }
 
     /// The last accepted events up to this position, the oldest first.
@@ -355,7 +363,8 @@ fn append(
     for prev in links.prev_events {
         remove.execute([id, &prev])?;
     }
-    db.prepare_cached("INSERT OR IGNORE INTO extremities VALUES (?, ?)")?.execute([id, event_id])?;
+    let extremity = "INSERT OR IGNORE INTO extremities VALUES (?, ?, ?)";
+    db.prepare_cached(extremity)?.execute(params![id, event_id, links.depth])?;
     if event.state_key().is_some() {
         set_state(db, id, event, position)?;
     }
