@@ -1,10 +1,13 @@
 //! The command line.
 
+use std::convert::Infallible;
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use matrix_knock::RoomVersion;
 use matrix_knock::id::OwnedServerName;
+use pico_args::Arguments;
 
 pub const USAGE: &str = "\
 usage: knock-host --server-name NAME --listen ADDRESS:PORT [OPTION]…
@@ -27,44 +30,34 @@ pub struct Config {
 
 /// What is wrong with the command line.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct UsageError(String);
+pub enum UsageError {
+    #[error("{0}")]
+    Arguments(#[from] pico_args::Error),
+    #[error("unknown argument `{}`", .0.display())]
+    Unknown(OsString),
+}
 
 impl Config {
     /// Reads the arguments. `None` if they ask for help.
-    pub fn of_arguments(arguments: impl IntoIterator<Item = String>) -> Result<Option<Self>, UsageError> {
-        let mut arguments = arguments.into_iter();
-        let (mut server_name, mut listen, mut database, mut versions) = (None, None, None, None);
-        let (mut insecure_peers, mut test_hooks) = (false, false);
-        while let Some(argument) = arguments.next() {
-            let mut value = || arguments.next().ok_or_else(|| UsageError(format!("`{argument}` needs a value")));
-            match argument.as_str() {
-                "--server-name" => {
-                    let name = OwnedServerName::parse(value()?);
-                    server_name = Some(name.map_err(|error| UsageError(format!("`--server-name` {error}")))?);
-                }
-                "--listen" => {
-                    let address = value()?.parse();
-                    let error = "`--listen` is not an address with a port, such as 127.0.0.1:8008";
-                    listen = Some(address.map_err(|_| UsageError(error.to_owned()))?);
-                }
-                "--database" => database = Some(PathBuf::from(value()?)),
-                "--versions" => versions = Some(value()?.split(',').map(version).collect::<Result<Vec<_>, _>>()?),
-                "--insecure-peers" => insecure_peers = true,
-                "--test-hooks" => test_hooks = true,
-                "--help" => return Ok(None),
-                _ => return Err(UsageError(format!("unknown argument `{argument}`"))),
-            }
+    pub fn of_arguments(mut arguments: Arguments) -> Result<Option<Self>, UsageError> {
+        if arguments.contains("--help") {
+            return Ok(None);
         }
-        let missing = |name| move || UsageError(format!("`{name}` is missing"));
-        Ok(Some(Self {
-            server_name: server_name.ok_or_else(missing("--server-name"))?,
-            listen: listen.ok_or_else(missing("--listen"))?,
-            database,
-            versions: versions.unwrap_or_else(|| available().collect()),
-            insecure_peers,
-            test_hooks,
-        }))
+        let config = Self {
+            server_name: arguments
+                .value_from_fn("--server-name", |name| OwnedServerName::parse(name).map_err(|_| "not a server name"))?,
+            listen: arguments.value_from_fn("--listen", |address| {
+                address.parse().map_err(|_| "not an address with a port, such as 127.0.0.1:8008")
+            })?,
+            database: arguments.opt_value_from_os_str("--database", |path| Ok::<_, Infallible>(path.into()))?,
+            versions: arguments.opt_value_from_fn("--versions", versions)?.unwrap_or_else(|| available().collect()),
+            insecure_peers: arguments.contains("--insecure-peers"),
+            test_hooks: arguments.contains("--test-hooks"),
+        };
+        match arguments.finish().into_iter().next() {
+            Some(unknown) => Err(UsageError::Unknown(unknown)),
+            None => Ok(Some(config)),
+        }
     }
 }
 
@@ -73,7 +66,7 @@ fn available() -> impl Iterator<Item = RoomVersion> {
     RoomVersion::ALL.into_iter().skip(2)
 }
 
-fn version(name: &str) -> Result<RoomVersion, UsageError> {
-    let found = available().find(|version| version == name);
-    found.ok_or_else(|| UsageError(format!("`--versions`: there is no room version `{name}` here")))
+fn versions(names: &str) -> Result<Vec<RoomVersion>, String> {
+    let version = |name| available().find(|version| version == name);
+    names.split(',').map(|name| version(name).ok_or_else(|| format!("no room version `{name}` here"))).collect()
 }

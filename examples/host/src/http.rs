@@ -51,9 +51,8 @@ impl Call {
 
     /// The values of this name in the query, decoded.
     pub fn values(&self, name: &str) -> Vec<String> {
-        let pairs = self.query.split('&').filter_map(|pair| pair.split_once('='));
-        let values = pairs.filter(|(key, _)| *key == name).map(|(_, value)| value.replace('+', " "));
-        values.filter_map(|value| percent_decode_str(&value).decode_utf8().map(Cow::into_owned).ok()).collect()
+        let pairs = form_urlencoded::parse(self.query.as_bytes());
+        pairs.filter(|(key, _)| key == name).map(|(_, value)| value.into_owned()).collect()
     }
 
     pub fn value(&self, name: &str) -> Option<String> {

@@ -18,6 +18,7 @@ use serde_json::{Map, Value, json};
 use crate::host::{Host, now};
 use crate::http::{Call, Reply, encoded, forbidden, invalid, not_found};
 use crate::peers::{Answer, events_in};
+use crate::receive::NotTaken;
 use crate::store::{At, Outside, Relay, Room, StoreError, prev_events};
 
 /// The longest answer to `send_join` that is read, in bytes: it has the whole state of the room in it.
@@ -173,6 +174,7 @@ impl Host {
                 Ok(Outcome::SoftFailed(_) | Outcome::Rejected(_)) => {
                     return Err(forbidden("The room does not allow it"));
                 }
+                Err(NotTaken::Store(error)) => return Err(error.into()),
                 Err(error) => return Err(ErrorResponse::new(Errcode::InvalidParam, error.to_string())),
             }
         }

@@ -61,7 +61,7 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<(), Failure> {
-    let Some(config) = Config::of_arguments(std::env::args().skip(1))? else {
+    let Some(config) = Config::of_arguments(pico_args::Arguments::from_env())? else {
         println!("{}", config::USAGE);
         return Ok(());
     };

@@ -108,8 +108,10 @@ impl Host {
         }
         if self.store.position_after(room, &prev_events).await?.is_none() {
             for missing in self.missing_events(origin, room, &event_id).await? {
-                if let Err(error) = self.receive_event(origin, room, &missing, Relay::No).await {
-                    eprintln!("knock-host: an event of {} that was missing: {error}", room.id);
+                match self.receive_event(origin, room, &missing, Relay::No).await {
+                    Ok(_) => {}
+                    Err(NotTaken::Store(error)) => return Err(error.into()),
+                    Err(error) => eprintln!("knock-host: an event of {} that was missing: {error}", room.id),
                 }
             }
         }

@@ -48,8 +48,11 @@ struct InitialState {
 
 impl Host {
     pub async fn create_room(&self, creator: UserId<'_>, wish: CreateRoom) -> Result<OwnedRoomId, ErrorResponse> {
-        let name = wish.room_version.as_deref().unwrap_or("12");
-        let version = RoomVersion::parse_among(name, &self.versions).map_err(|_| {
+        let version = match &wish.room_version {
+            Some(name) => RoomVersion::parse_among(name, &self.versions).ok(),
+            None => self.versions.last().copied(),
+        };
+        let version = version.ok_or_else(|| {
             ErrorResponse::new(Errcode::from("M_UNSUPPORTED_ROOM_VERSION"), "No such room version here")
         })?;
         let join_rule = match wish.preset.as_deref().unwrap_or("private_chat") {

@@ -12,7 +12,7 @@ use std::sync::mpsc;
 use matrix_knock::error::ErrorResponse;
 use matrix_knock::event::{Ed25519Key, PduError, ServerKeys};
 use matrix_knock::id::{OwnedServerName, ServerName};
-use rusqlite::{Connection, Params, Row, Transaction, params};
+use rusqlite::{Connection, OptionalExtension as _, Params, Row, Transaction, params};
 use tokio::sync::{Notify, oneshot};
 
 pub use self::outside::{Outside, Task, TaskKind};
@@ -35,6 +35,8 @@ pub enum StoreError {
     OtherServer(String),
     #[error("it is of another program, or of another version of this one")]
     OtherSchema,
+    #[error("it is damaged: {0}")]
+    Damaged(String),
     #[error("the signing key in it is damaged")]
     Key,
     #[error("no randomness for a signing key: {0}")]
@@ -165,14 +167,7 @@ impl Store {
     /// The signing key of this server.
     pub async fn signing_key(&self) -> Result<Ed25519Key, StoreError> {
         let query = "SELECT key_id, seed, public_key FROM own";
-        let read = |row: &Row<'_>| {
-            let seed: Vec<u8> = row.get(1)?;
-            let seed = <[u8; 32]>::try_from(seed).map_err(|_| StoreError::Key)?;
-            let key = Ed25519Key::from_seed(&row.get::<_, String>(0)?, &seed).map_err(|_| StoreError::Key)?;
-            let is_whole = key.public_key().as_slice() == row.get::<_, Vec<u8>>(2)?;
-            if is_whole { Ok(key) } else { Err(StoreError::Key) }
-        };
-        self.first(query, (), read).await?.ok_or(StoreError::Key)
+        self.first(query, (), |row| Ok(signing_key(row))).await?.flatten().ok_or(StoreError::Key)
     }
 
     pub async fn displayname(&self, user_id: &str) -> Result<Option<String>, StoreError> {
@@ -217,6 +212,12 @@ fn text(row: &Row<'_>, column: usize) -> Result<String, StoreError> {
     Ok(row.get(column)?)
 }
 
+/// `None` if the parts are not those of one key.
+fn signing_key(row: &Row<'_>) -> Option<Ed25519Key> {
+    let key = Ed25519Key::from_seed(&row.get::<_, String>(0).ok()?, &row.get(1).ok()?).ok()?;
+    (row.get(2) == Ok(key.public_key())).then_some(key)
+}
+
 /// Makes the tables and the signing key of a new database, or checks that an old one is that of this server.
 fn prepare(connection: &mut Connection, own: ServerName<'_>) -> Result<(), StoreError> {
     let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
@@ -236,7 +237,13 @@ fn prepare(connection: &mut Connection, own: ServerName<'_>) -> Result<(), Store
             transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
         }
         SCHEMA_VERSION => {
-            let name: String = transaction.query_row("SELECT server_name FROM own", [], |row| row.get(0))?;
+            // Damage to a row or a page would come to light in the midst of something else.
+            let check: String = transaction.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+            if check != "ok" {
+                return Err(StoreError::Damaged(check.lines().last().unwrap_or_default().to_owned()));
+            }
+            let name = transaction.query_row("SELECT server_name FROM own", [], |row| row.get::<_, String>(0));
+            let name = name.optional()?.ok_or(StoreError::Key)?;
             if own != *name {
                 return Err(StoreError::OtherServer(name));
             }
