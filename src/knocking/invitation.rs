@@ -28,8 +28,7 @@ pub use self::refusal::{InviteMismatch, InviteRefusal, RoomStateFault};
 use super::exchange::Sent;
 use super::out_of_band::{Acceptance, NoAnswer, SentKnock};
 use super::room_state::{
-    Dropped, MAX_ANSWER_BYTES, MAX_ENTRIES, ReceivedRoomState, ShowUnverified, Shown, ShownEvent,
-    VerifiedRoomState,
+    Dropped, MAX_ANSWER_BYTES, MAX_ENTRIES, ReceivedRoomState, ShowUnverified, Shown, ShownEvent, VerifiedRoomState,
 };
 use super::stored::{StoredError, StoredEvent};
 use crate::error::ErrorResponse;

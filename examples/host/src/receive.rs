@@ -2,9 +2,7 @@
 
 use matrix_knock::Ed25519;
 use matrix_knock::auth::server_is_allowed;
-use matrix_knock::event::{
-    Event as _, EventType, OwnedPdu, Pdu, PduError, VerifiedPdu, transaction_pdus,
-};
+use matrix_knock::event::{Event as _, EventType, OwnedPdu, Pdu, PduError, VerifiedPdu, transaction_pdus};
 use matrix_knock::id::{EventId, OwnedRoomId, RoomId, ServerName, UserId};
 use matrix_knock::knocking::out_of_band::{NoAnswer, ReceivedInvite};
 use matrix_knock::policy::{PolicyServer, PolicyVerdict};

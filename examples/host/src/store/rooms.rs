@@ -249,7 +249,8 @@ impl Store {
         // What follows the `$` of an ID is a hash in URL-safe base64.
         const ALPHABET: &[u8; 64] = b"-0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz";
         let characters = random.map(|byte| ALPHABET.get(usize::from(byte % 64)).map_or('-', |byte| char::from(*byte)));
-        let query = "SELECT * FROM (SELECT event_id, depth FROM extremities WHERE room_id = ?1 ORDER BY depth DESC LIMIT 10)
+        let query =
+            "SELECT * FROM (SELECT event_id, depth FROM extremities WHERE room_id = ?1 ORDER BY depth DESC LIMIT 10)
             UNION SELECT * FROM (SELECT event_id, depth FROM extremities WHERE room_id = ?1 AND event_id > ?2
             ORDER BY event_id LIMIT 10)";
         let values = (room.id.to_string(), format!("${}", String::from_iter(characters)));
