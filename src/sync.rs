@@ -240,7 +240,8 @@ impl KnockedRoom {
         event: &impl Event,
         origin_server_ts: u64,
     ) -> Self {
-        let member_event = client_event(event_id, event, origin_server_ts).map(|text| (key, text));
+        let shown = event.state_key().and_then(|_| client_event(event, Some(event_id), origin_server_ts, None));
+        let member_event = shown.map(|text| (key, text));
         Self { member_event: member_event.or(self.member_event), ..self }
     }
 
@@ -292,17 +293,62 @@ impl Serialize for KnockedRoom {
     }
 }
 
-/// An event as `/sync` has it: content, ID, time, sender, state key, type.
-fn client_event(event_id: EventId<'_>, event: &impl Event, origin_server_ts: u64) -> Option<String> {
-    let content = canonical(event.content(), CanonicalDialect::Lenient).ok().filter(|text| text.starts_with('{'))?;
-    let mut out = format!(r#"{{"content":{content},"event_id":"#);
-    push_string(&mut out, event_id.as_str());
+/// Writes an event as clients see it in `/sync`: content, ID, `origin_server_ts` (milliseconds since the Unix epoch), sender,
+/// state key, type and `unsigned`, without the room ID.
+///
+/// `event_id` is `None` for an event that only this server knows, such as a leave after which no server of the room could be
+/// reached. `unsigned` is a JSON object, if there is anything to say.
+///
+/// Returns `None` if the content is not a JSON object, if `unsigned` is not one, or if the event is nested deeper than
+/// [`MAX_SHOWN_DEPTH`]: the whole answer has to be readable.
+///
+/// <https://spec.matrix.org/v1.19/client-server-api/#room-event-format>
+///
+/// # Examples
+///
+/// ```
+/// use matrix_knock::event::Pdu;
+/// use matrix_knock::id::EventId;
+/// use matrix_knock::sync::client_event;
+///
+/// let denied = Pdu::parse(r#"{"type":"m.room.member","state_key":"@kay:b.example","sender":"@alice:a.example",
+///     "content":{"membership":"leave"},"room_id":"!r:a.example"}"#)?;
+/// let unsigned = r#"{"prev_content":{"membership":"knock"}}"#;
+/// let shown = client_event(&denied, Some(EventId::parse("$denied")?), 1_700_000_000_000, Some(unsigned));
+/// assert_eq!(
+///     shown.as_deref(),
+///     Some(concat!(
+///         r#"{"content":{"membership":"leave"},"event_id":"$denied","origin_server_ts":1700000000000,"#,
+///         r#""sender":"@alice:a.example","state_key":"@kay:b.example","type":"m.room.member","#,
+///         r#""unsigned":{"prev_content":{"membership":"knock"}}}"#,
+///     ))
+/// );
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[must_use]
+pub fn client_event(
+    event: &(impl Event + ?Sized),
+    event_id: Option<EventId<'_>>,
+    origin_server_ts: u64,
+    unsigned: Option<&str>,
+) -> Option<String> {
+    let object = |text| canonical(text, CanonicalDialect::Lenient).ok().filter(|text| text.starts_with('{'));
+    let mut out = format!(r#"{{"content":{}"#, object(event.content())?);
+    if let Some(event_id) = event_id {
+        out.push_str(r#","event_id":"#);
+        push_string(&mut out, event_id.as_str());
+    }
     out.push_str(&format!(r#","origin_server_ts":{origin_server_ts},"sender":"#));
     push_string(&mut out, event.sender());
-    out.push_str(r#","state_key":"#);
-    push_string(&mut out, event.state_key()?);
+    if let Some(state_key) = event.state_key() {
+        out.push_str(r#","state_key":"#);
+        push_string(&mut out, state_key);
+    }
     out.push_str(r#","type":"#);
     push_string(&mut out, &event.event_type());
+    if let Some(unsigned) = unsigned {
+        out.push_str(&format!(r#","unsigned":{}"#, object(unsigned)?));
+    }
     out.push('}');
     Reader::with_depth(&out, MAX_SHOWN_DEPTH).skip_value().is_ok().then_some(out)
 }

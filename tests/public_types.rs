@@ -48,7 +48,7 @@ use matrix_knock::receipt::{
     Check, Dropped as ReceiptDropped, Outcome, ReceiptError, ReceivedEvent, Rejected, SoftFailure, States,
 };
 use matrix_knock::resident::answer::{
-    Action, AnswerEvent, AnswerRequest, Answered, ApprovedAnswer, AuthorizedAnswer, BadInviteAnswer,
+    Action, AnswerEvent, AnswerRequest, Answered, ApprovedAnswer, AuthorizedAnswer, BadInviteAnswer, ClientAction,
     CountersignedInvite, Inviting, NotInvited, UnsignedInvite,
 };
 use matrix_knock::resident::submission::{
@@ -227,6 +227,7 @@ types! {
         Answered,
         ApprovedAnswer<'_, '_>,
         AuthorizedAnswer<'_, '_>,
+        ClientAction,
         CountersignedInvite,
         Inviting,
         UnsignedInvite,

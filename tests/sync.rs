@@ -7,9 +7,10 @@ use matrix_knock::RoomVersion;
 use matrix_knock::event::{Membership, Pdu};
 use matrix_knock::id::{EventId, UserId};
 use matrix_knock::state::StateMap;
-use matrix_knock::stripped_state::StrippedEvent;
+use matrix_knock::stripped_state::{MAX_SHOWN_DEPTH, StrippedEvent};
 use matrix_knock::sync::{
-    KnockSection, Knockable, KnockedRoom, MemberEventKey, Section, SectionError, is_knockable, summary_is_knockable,
+    KnockSection, Knockable, KnockedRoom, MemberEventKey, Section, SectionError, client_event, is_knockable,
+    summary_is_knockable,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -161,6 +162,54 @@ fn the_member_event_beside_the_state() {
         let event = Pdu::parse(&malformed).unwrap();
         assert_eq!(room.clone().with_member_event(MemberEventKey::State, id, &event, 7), room);
     }
+}
+
+/// Every combination of what an event may have or lack.
+#[test]
+fn events_as_clients_see_them() {
+    let id = EventId::parse("$a").unwrap();
+    for (key, event_id, unsigned) in [None, Some(""), Some("@kay:b.example")].into_iter().flat_map(|key| {
+        [None, Some(id)].into_iter().flat_map(move |event_id| {
+            [None, Some(r#"{ "age":1 }"#)].into_iter().map(move |unsigned| (key, event_id, unsigned))
+        })
+    }) {
+        // What else stands in an event is between servers.
+        let mut event = json!({"type": "x.y", "sender": "@a:a.example", "content": {"b": 1.5, "a": "\u{e9}"}, "depth": 5,
+            "room_id": "!r:a.example", "event_id": "$other", "unsigned": {"age": 9}, "hashes": {}});
+        let mut expected = json!({"type": "x.y", "sender": "@a:a.example", "content": {"b": 1.5, "a": "\u{e9}"},
+            "origin_server_ts": 7});
+        for (name, value) in
+            [("state_key", key.map(|key| json!(key))), ("event_id", event_id.map(|id| json!(id.as_str())))]
+        {
+            if let Some(value) = value {
+                event[name] = value.clone();
+                expected[name] = value;
+            }
+        }
+        if unsigned.is_some() {
+            expected["unsigned"] = json!({"age": 1});
+        }
+        let text = event.to_string();
+        let shown = client_event(&Pdu::parse_stored(&text).unwrap(), event_id, 7, unsigned).unwrap();
+        assert_eq!(serde_json::from_str::<Value>(&shown).unwrap(), expected);
+    }
+    let shown = |content: &str, unsigned: Option<&str>| {
+        let text = format!(r#"{{"type":"x.y","sender":"@a:a.example","content":{content}}}"#);
+        client_event(&Pdu::parse_stored(&text).ok()?, None, 7, unsigned)
+    };
+    assert_eq!(
+        shown("{}", None).unwrap(),
+        r#"{"content":{},"origin_server_ts":7,"sender":"@a:a.example","type":"x.y"}"#
+    );
+    for unsigned in ["", "[]", "null", r#"{"a":1}}"#, r#"{"a":1,"a":2}"#] {
+        assert_eq!(shown("{}", Some(unsigned)), None, "{unsigned}");
+    }
+    let deep = |levels| format!("{}{}", r#"{"x":"#.repeat(levels) + "{}", "}".repeat(levels));
+    let most = (1..200_usize).take_while(|levels| shown(&deep(*levels), None).is_some()).count();
+    // The event and its content are a level each.
+    assert_eq!(u32::try_from(most), Ok(MAX_SHOWN_DEPTH - 2));
+    assert!(shown("{}", Some(&deep(most))).is_some());
+    assert_eq!(shown("{}", Some(&deep(most + 1))), None);
 }
 
 #[test]

@@ -123,6 +123,79 @@ impl From<Answer> for Action {
     }
 }
 
+/// An endpoint by which a client changes the membership of another user: `/rooms/{roomId}/invite`, `kick`, `ban` or `unban`.
+///
+/// <https://spec.matrix.org/v1.19/client-server-api/#room-membership>
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ClientAction {
+    /// `invite`.
+    Invite,
+    /// `kick`.
+    Kick,
+    /// `ban`.
+    Ban,
+    /// `unban`.
+    Unban,
+}
+
+impl ClientAction {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Invite, Self::Kick, Self::Ban, Self::Unban];
+
+    /// Returns the last segment of the path: `invite`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Invite => "invite",
+            Self::Kick => "kick",
+            Self::Ban => "ban",
+            Self::Unban => "unban",
+        }
+    }
+
+    /// Returns the endpoint with this last segment of the path, if there is one.
+    #[must_use]
+    pub fn of_segment(segment: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|action| action.as_str() == segment)
+    }
+
+    /// Returns what the membership becomes.
+    #[must_use]
+    pub const fn membership(self) -> Membership {
+        match self {
+            Self::Invite => Membership::Invite,
+            Self::Kick | Self::Unban => Membership::Leave,
+            Self::Ban => Membership::Ban,
+        }
+    }
+
+    /// Returns which action the request is, by the current membership of the target; a user without any, or with one that
+    /// cannot be read, has `None`. The steps of [`AnswerRequest`] check the rest.
+    ///
+    /// `Ok(None)`: there is nothing to answer, and the host makes the event by itself
+    /// ([`Template::of_proposal`]). That is a `kick` of a joined user, and a `ban` of anybody who does not knock.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::NothingToAnswer`] for a `kick` of somebody who neither knocks nor is invited or joined. The rules would allow
+    /// it: a kick of a banned user would be an `unban`.
+    pub const fn action(self, membership: Option<Membership>) -> Result<Option<Action>, Refusal> {
+        Ok(Some(match (self, membership) {
+            (Self::Invite, Some(Membership::Knock)) => Action::Accept,
+            (Self::Invite, _) => Action::Invite,
+            (Self::Kick, Some(Membership::Knock)) => Action::Decline,
+            (Self::Kick, Some(Membership::Invite)) => Action::Revoke,
+            (Self::Kick, Some(Membership::Join)) => return Ok(None),
+            (Self::Kick, Some(Membership::Ban | Membership::Leave) | None) => {
+                return Err(Refusal::NothingToAnswer { expected: Membership::Join });
+            }
+            (Self::Ban, Some(Membership::Knock)) => Action::Ban,
+            (Self::Ban, _) => return Ok(None),
+            (Self::Unban, _) => Action::Unban,
+        }))
+    }
+}
+
 /// What a user of this server asks for: a client's `/invite`, `/kick`, `/ban` or `/unban`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AnswerRequest<'a> {

@@ -18,7 +18,7 @@ use crate::json::{
 };
 use crate::room_version::{EventIdFormat, RoomVersion};
 
-/// The longest answer to `make_knock` or `make_leave` that is looked at, in bytes.
+/// The longest answer to `make_knock`, `make_leave` or `make_join` that is looked at, in bytes.
 pub const MAX_TEMPLATE_BYTES: usize = 131_072;
 
 /// What a template was asked for.
@@ -29,6 +29,9 @@ pub enum Expected<'a> {
     /// A leave from a room of one of these versions; of the only one, if there is one. It takes back a knock, or declines an
     /// invite.
     Leave(&'a [RoomVersion]),
+    /// A join of a room of one of these versions, which the request has offered; of version 1 if the answer names none. A
+    /// template that names an authorizing user (a restricted join) is [unwanted](BadTemplate::Unwanted).
+    Join(&'a [RoomVersion]),
 }
 
 /// Why a template is not taken.
@@ -59,7 +62,7 @@ pub enum BadTemplate {
     /// The event is of another room, user, type or membership.
     #[error("another `{0}` than was asked for")]
     Other(&'static str),
-    /// The content has something that a knock or a leave never has: it would be signed with it.
+    /// The content has something that a knock, a leave or an unrestricted join never has: it would be signed with it.
     #[error("a `{0}` in the content")]
     Unwanted(&'static str),
     /// Too few or too many events are named.
@@ -131,7 +134,7 @@ struct EventOutline<'a> {
 }
 
 impl CheckedTemplate {
-    /// Reads an answer to `make_knock` or `make_leave`, which comes from anybody.
+    /// Reads an answer to `make_knock`, `make_leave` or `make_join`, which comes from anybody.
     ///
     /// # Errors
     ///
@@ -274,6 +277,14 @@ impl Expected<'_> {
                     return Err(BadTemplate::NoKnocking(version));
                 }
                 Ok((version, Membership::Knock))
+            }
+            Self::Join(offered) => {
+                let version = match named {
+                    Some(named) => offered.iter().copied().find(|version| named.is(version.as_str())),
+                    // <https://spec.matrix.org/v1.19/server-server-api/#get_matrixfederationv1make_joinroomiduserid>
+                    None => offered.iter().copied().find(|version| *version == RoomVersion::V1),
+                };
+                Ok((version.ok_or(BadTemplate::RoomVersion)?, Membership::Join))
             }
             Self::Leave(possible) => {
                 let version = match (named, possible) {

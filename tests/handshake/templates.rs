@@ -350,3 +350,43 @@ fn alphabets_of_event_ids() {
         }
     }
 }
+
+/// The same template with `membership` `join`, and everything that is wrong with it beside: a join is read as strictly as a knock.
+#[test]
+fn hostile_templates_of_joins() {
+    let mut federation = Federation::new(RoomVersion::V10, "knock");
+    let mut good = good(&mut federation);
+    good["event"]["content"] = json!({"membership": "join"});
+    let offered = [RoomVersion::V9, RoomVersion::V10];
+    let join = |answer: &Value| read(Expected::Join(&offered), &federation, &answer.to_string());
+    let template = join(&good).expect("a template");
+    assert_eq!(template.version(), RoomVersion::V10);
+    let event = json_of(&template.to_event(&details(), ServerName::parse("k.example").expect("a name"), 7));
+    assert_eq!(event["content"]["membership"], "join");
+
+    for (answer, error) in hostile(&good) {
+        // There the membership is another one on purpose: `join` is that of the knock's table.
+        let expected = match error {
+            BadTemplate::Other("membership") if answer.contains(r#""membership":"join""#) => continue,
+            BadTemplate::NoKnocking(_) => BadTemplate::RoomVersion,
+            error => error,
+        };
+        if expected == BadTemplate::Missing("room_version") {
+            continue;
+        }
+        assert_eq!(read(Expected::Join(&offered), &federation, &answer), Err(expected), "{answer}");
+    }
+    // A server that names no version means version 1.
+    let without = |offered: &[RoomVersion]| {
+        let mut answer = good.clone();
+        answer.as_object_mut().map(|answer| answer.remove("room_version"));
+        read(Expected::Join(offered), &federation, &answer.to_string()).map(|template| template.version())
+    };
+    assert_eq!(without(&offered), Err(BadTemplate::RoomVersion));
+    assert_eq!(without(&[RoomVersion::V3]), Err(BadTemplate::RoomVersion));
+    for membership in ["knock", "leave", "invite", "ban"] {
+        let mut answer = good.clone();
+        answer["event"]["content"]["membership"] = json!(membership);
+        assert_eq!(join(&answer), Err(BadTemplate::Other("membership")));
+    }
+}
