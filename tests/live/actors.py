@@ -178,15 +178,24 @@ class Member:
         """A room with everything that stripped state has."""
         content = {"join_rule": rule}
         if rule in ("restricted", "knock_restricted"):
-            content["allow"] = more.pop("allow", [{"type": "m.room_membership", "room_id": "!elsewhere:example.org"}])
+            content["allow"] = more.pop(
+                "allow", [{"type": "m.room_membership", "room_id": "!elsewhere:example.org"}]
+            )
         state = [
             {"type": "m.room.join_rules", "state_key": "", "content": content},
             {"type": "m.room.avatar", "state_key": "", "content": {"url": "mxc://x/y"}},
         ]
         if "acl" in more:
             state.append({"type": "m.room.server_acl", "state_key": "", "content": more.pop("acl")})
-        body = {"room_version": version, "preset": "private_chat", "name": "The room", "topic": "All about it"}
-        status, answer = self.http("POST", "/_matrix/client/v3/createRoom", body | {"initial_state": state} | more)
+        body = {
+            "room_version": version,
+            "preset": "private_chat",
+            "name": "The room",
+            "topic": "All about it",
+        }
+        status, answer = self.http(
+            "POST", "/_matrix/client/v3/createRoom", body | {"initial_state": state} | more
+        )
         assert status == 200, (status, answer)
         return answer["room_id"]
 
@@ -308,7 +317,11 @@ class T:
         event["content"] = {**event.get("content", {}), **(content or {})}
         event.setdefault("origin_server_ts", int(time.time() * 1000))
         event.update(over)
-        event = {key: value for key, value in event.items() if value is not DROP and key not in ("signatures", "hashes")}
+        event = {
+            key: value
+            for key, value in event.items()
+            if value is not DROP and key not in ("signatures", "hashes")
+        }
         version = KNOWN_ROOM_VERSIONS[self.version]
         add_hashes_and_signatures(version, event, signer, self.world.keys[signer])
         return event, make_event_from_dict(json.loads(json.dumps(event)), version).event_id
@@ -348,6 +361,23 @@ class Hand:
 
 
 __all__ = [
-    "DROP", "FULL", "VERSIONS", "HS1", "HS2", "HS3", "HS5", "STUB", "Hand", "KNOWN_ROOM_VERSIONS", "Member", "PATIENCE", "T", "World",
-    "events_of", "four_keys", "q", "types", "until",
+    "DROP",
+    "FULL",
+    "VERSIONS",
+    "HS1",
+    "HS2",
+    "HS3",
+    "HS5",
+    "STUB",
+    "Hand",
+    "KNOWN_ROOM_VERSIONS",
+    "Member",
+    "PATIENCE",
+    "T",
+    "World",
+    "events_of",
+    "four_keys",
+    "q",
+    "types",
+    "until",
 ]

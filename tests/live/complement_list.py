@@ -28,5 +28,9 @@ def missing(results):
         checks = [name for name in named if scenarios and not re.search(r"\w\.\w+\(", name)]
         out += [f"{number}: no scenario `{scenario}`" for scenario in scenarios if scenario not in played]
         texts = set().union(*(played.get(scenario, set()) for scenario in scenarios))
-        out += [f"{number}: no check `{check}` in {scenarios}" for check in checks if not any(check in text for text in texts)]
+        out += [
+            f"{number}: no check `{check}` in {scenarios}"
+            for check in checks
+            if not any(check in text for text in texts)
+        ]
     return out

@@ -79,7 +79,9 @@ def lost(world, facts):
         event = json.loads(text)
         if event["type"] == "m.room.member":
             found.add((HS5, room, event["state_key"], event["content"]["membership"]))
-    found |= {(HS5, room, user, "outside") for user, room in host.execute("SELECT user_id, room_id FROM outside")}
+    found |= {
+        (HS5, room, user, "outside") for user, room in host.execute("SELECT user_id, room_id FROM outside")
+    }
     query = "SELECT e.room_id, e.state_key, j.json FROM events e JOIN event_json j USING (event_id) WHERE e.type = 'm.room.member'"
     for room, user, text in synapse.execute(query):
         found.add((HS1, room, user, json.loads(text)["content"]["membership"]))
@@ -93,12 +95,21 @@ def differing(world, work):
         name = user[1:].split(":")[0]
         _, answer = world.servers[HS5].raw("GET", "/_matrix/client/v3/sync", token=name)
         ours = next((section for section, rooms in answer["rooms"].items() if work.theirs in rooms), None)
-        uri = f"/_matrix/client/v3/rooms/{work.theirs}/state/m.room.member/{user}".replace("!", "%21").replace("@", "%40")
+        uri = f"/_matrix/client/v3/rooms/{work.theirs}/state/m.room.member/{user}".replace(
+            "!", "%21"
+        ).replace("@", "%40")
         _, content = work.alice.http("GET", uri)
         theirs = content.get("membership")
         # A denial is not told to the knocker's server by this Synapse, and what was taken back while the room could not
         # be asked is over only here.
-        same = {("knock", "knock"), ("knock", "leave"), ("invite", "invite"), ("leave", "leave"), (None, None), ("leave", "knock")}
+        same = {
+            ("knock", "knock"),
+            ("knock", "leave"),
+            ("invite", "invite"),
+            ("leave", "leave"),
+            (None, None),
+            ("leave", "knock"),
+        }
         if (ours, theirs) not in same:
             out.append((user, ours, theirs))
     return out
@@ -125,13 +136,22 @@ def run(world, count, seed, threads=3):
     for worker in workers:
         worker.join()
     database = sqlite3.connect(f"file:{host.folder}/host.db?mode=ro", uri=True)
-    still = until(lambda: not any(database.execute(f"SELECT 1 FROM {table}").fetchone() for table in ("tasks", "outbox")), 90, 1)
+    still = until(
+        lambda: (
+            not any(database.execute(f"SELECT 1 FROM {table}").fetchone() for table in ("tasks", "outbox"))
+        ),
+        90,
+        1,
+    )
     gone = [fact for fact in lost(world, [fact for work in works for fact in work.facts])]
     twice = []
     for work in works:
         for user in work.knocks:
-            sent = {path.rsplit("/", 1)[1] for path in world.network.sent(HS1, f"/send_knock/{work.theirs}/")
-                    if user.encode() in world.network.bodies[path.rsplit("/", 1)[1]]}
+            sent = {
+                path.rsplit("/", 1)[1]
+                for path in world.network.sent(HS1, f"/send_knock/{work.theirs}/")
+                if user.encode() in world.network.bodies[path.rsplit("/", 1)[1]]
+            }
             if len(sent) > 1:
                 twice.append((user, sent))
     differ = [found for work in works for found in differing(world, work)]
@@ -139,6 +159,10 @@ def run(world, count, seed, threads=3):
     kinds = {m: sum(fact[3] == m for fact in facts) for m in sorted({fact[3] for fact in facts})}
     same_keys = host.key_document() == keys
     print(f"{count} kills in {time.monotonic() - began:.0f} s, seed {seed}")
-    print(f"{len(facts)} requests answered with 200: {kinds}; {sum(len(work.knocks) for work in works)} knocks of our users")
-    print(f"lost: {gone}\nsent twice: {twice}\ndiffering at the end: {differ}\nthe key is the same: {same_keys}; all is done: {bool(still)}")
+    print(
+        f"{len(facts)} requests answered with 200: {kinds}; {sum(len(work.knocks) for work in works)} knocks of our users"
+    )
+    print(
+        f"lost: {gone}\nsent twice: {twice}\ndiffering at the end: {differ}\nthe key is the same: {same_keys}; all is done: {bool(still)}"
+    )
     return bool(facts) and not gone and not twice and not differ and same_keys and bool(still)

@@ -163,12 +163,20 @@ def main():
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--host", required=True, help="the program `knock-host`")
     arguments.add_argument("--versions", default=",".join(VERSIONS), help="room versions, such as 10,12")
-    arguments.add_argument("--only", default=".", help="the scenarios whose name this regular expression finds")
+    arguments.add_argument(
+        "--only", default=".", help="the scenarios whose name this regular expression finds"
+    )
     arguments.add_argument("--work", help="a folder for logs and databases, which is kept")
     arguments.add_argument("--threads", type=int, default=5)
-    arguments.add_argument("--list", action="store_true", help="print the names of the scenarios and what they are")
-    arguments.add_argument("--kills", type=int, metavar="N", help="instead of the scenarios: kill the second host N times")
-    arguments.add_argument("--load", type=int, metavar="MEMBERS", help="instead: many knocks on a room with so many members")
+    arguments.add_argument(
+        "--list", action="store_true", help="print the names of the scenarios and what they are"
+    )
+    arguments.add_argument(
+        "--kills", type=int, metavar="N", help="instead of the scenarios: kill the second host N times"
+    )
+    arguments.add_argument(
+        "--load", type=int, metavar="MEMBERS", help="instead: many knocks on a room with so many members"
+    )
     arguments.add_argument("--seed", default=str(time.time_ns()), help="for --kills: what chance starts from")
     options = arguments.parse_args()
     if options.list:

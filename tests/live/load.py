@@ -9,7 +9,6 @@ import hashlib
 import http.client
 import json
 import multiprocessing
-import ssl
 import threading
 import time
 
@@ -21,7 +20,18 @@ from signedjson.key import generate_signing_key
 SERVERS, KNOCKS, RESIDENT_SERVERS = 100, 10_000, 10
 FIRST_PORT = 20_100
 VERSION = "11"
-KEPT = ("type", "room_id", "sender", "state_key", "content", "hashes", "depth", "prev_events", "auth_events", "origin_server_ts")
+KEPT = (
+    "type",
+    "room_id",
+    "sender",
+    "state_key",
+    "content",
+    "hashes",
+    "depth",
+    "prev_events",
+    "auth_events",
+    "origin_server_ts",
+)
 
 
 def unpadded(digest, alphabet=base64.b64encode):
@@ -63,12 +73,25 @@ def knocker(port, room, server, key, count, times):
     for number in range(count):
         user = f"@knocker{number}:{server}"
         began = time.monotonic()
-        status, answer = call(connection, "GET", f"/_matrix/federation/v1/make_knock/{q(room)}/{q(user)}?ver={VERSION}", server, key)
+        status, answer = call(
+            connection,
+            "GET",
+            f"/_matrix/federation/v1/make_knock/{q(room)}/{q(user)}?ver={VERSION}",
+            server,
+            key,
+        )
         made = time.monotonic()
         if status == 200:
             event, event_id = sign_event(json.loads(answer)["event"], server, key)
             sent = time.monotonic()
-            status, answer = call(connection, "PUT", f"/_matrix/federation/v1/send_knock/{q(room)}/{q(event_id)}", server, key, event)
+            status, answer = call(
+                connection,
+                "PUT",
+                f"/_matrix/federation/v1/send_knock/{q(room)}/{q(event_id)}",
+                server,
+                key,
+                event,
+            )
             shown = len(json.loads(answer).get("knock_room_state", [])) if status == 200 else 0
             times.append((status, shown, made - began, time.monotonic() - sent))
         else:
@@ -78,7 +101,9 @@ def knocker(port, room, server, key, count, times):
 def knockers(port, room, servers, count, out):
     """A process: the knocks of several servers at once."""
     times = []
-    threads = [threading.Thread(target=knocker, args=(port, room, *server, count, times)) for server in servers]
+    threads = [
+        threading.Thread(target=knocker, args=(port, room, *server, count, times)) for server in servers
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -96,9 +121,17 @@ def join_members(port, room, chain, servers, members):
         for number in range(first, min(first + 50, members)):
             server, key = servers[number % RESIDENT_SERVERS]
             user, depth = f"@member{number}:{server}", depth + 1
-            event = {"type": "m.room.member", "room_id": room, "sender": user, "state_key": user, "depth": depth,
-                     "content": {"membership": "join"}, "prev_events": [last], "auth_events": auth,
-                     "origin_server_ts": int(time.time() * 1000)}
+            event = {
+                "type": "m.room.member",
+                "room_id": room,
+                "sender": user,
+                "state_key": user,
+                "depth": depth,
+                "content": {"membership": "join"},
+                "prev_events": [last],
+                "auth_events": auth,
+                "origin_server_ts": int(time.time() * 1000),
+            }
             event, last = sign_event(event, server, key)
             pdus.append(event)
         server, key = servers[0]
@@ -123,7 +156,12 @@ def cpu(host):
 
 def percentiles(values):
     values = sorted(values)
-    return ", ".join(f"p{p} {values[min(len(values) - 1, len(values) * p // 100)] * 1000:.0f} ms" for p in (50, 90, 99)) + f", longest {values[-1] * 1000:.0f} ms"
+    return (
+        ", ".join(
+            f"p{p} {values[min(len(values) - 1, len(values) * p // 100)] * 1000:.0f} ms" for p in (50, 90, 99)
+        )
+        + f", longest {values[-1] * 1000:.0f} ms"
+    )
 
 
 def run(world, members, knocks=KNOCKS):
@@ -143,29 +181,46 @@ def run(world, members, knocks=KNOCKS):
         _, answer = owner.http("GET", "/_matrix/client/v3/sync")
         known = answer["rooms"]["join"][room]["timeline"]["events"]
         ids = {(event["type"], event.get("state_key")): event["event_id"] for event in known}
-        auth = [ids[entry] for entry in (("m.room.create", ""), ("m.room.power_levels", ""), ("m.room.join_rules", ""))]
+        auth = [
+            ids[entry]
+            for entry in (("m.room.create", ""), ("m.room.power_levels", ""), ("m.room.join_rules", ""))
+        ]
         began, used = time.monotonic(), cpu(host)
         refused = join_members(host.port, room, (known[-1]["event_id"], len(known), auth), servers, members)
-        print(f"{members} joins in {time.monotonic() - began:.0f} s ({cpu(host) - used:.0f} s of the host's CPU), {refused} refused; memory in MB {memory(host)}", flush=True)
+        print(
+            f"{members} joins in {time.monotonic() - began:.0f} s ({cpu(host) - used:.0f} s of the host's CPU), {refused} refused; memory in MB {memory(host)}",
+            flush=True,
+        )
         good &= refused == 0
     status, _ = owner.set_state(room, "m.room.join_rules", {"join_rule": "knock"})
     assert status == 200
 
     per_server, out = knocks // SERVERS, multiprocessing.Queue()
     began, used = time.monotonic(), cpu(host)
-    processes = [multiprocessing.Process(target=knockers, args=(host.port, room, servers[n::4], per_server, out)) for n in range(4)]
+    processes = [
+        multiprocessing.Process(target=knockers, args=(host.port, room, servers[n::4], per_server, out))
+        for n in range(4)
+    ]
     for process in processes:
         process.start()
     times = [found for _ in processes for found in out.get()]
     for process in processes:
         process.join()
     seconds, used = time.monotonic() - began, cpu(host) - used
-    statuses = {status: sum(found[0] == status for found in times) for status in {found[0] for found in times}}
+    statuses = {
+        status: sum(found[0] == status for found in times) for status in {found[0] for found in times}
+    }
     shown = {found[1] for found in times}
     waiting = owner.pending(room)
-    print(f"{len(times)} knocks of {SERVERS} servers in {seconds:.1f} s ({used:.1f} s of the host's CPU): statuses {statuses}, entries shown {shown}")
+    print(
+        f"{len(times)} knocks of {SERVERS} servers in {seconds:.1f} s ({used:.1f} s of the host's CPU): statuses {statuses}, entries shown {shown}"
+    )
     print(f"make_knock: {percentiles([found[2] for found in times])}")
     print(f"send_knock: {percentiles([found[3] for found in times])}")
     print(f"waiting in the index: {len(waiting)}; memory in MB {memory(host)}")
-    good &= statuses == {200: per_server * SERVERS} and len({w['user'] for w in waiting}) == per_server * SERVERS and len(shown) == 1
+    good &= (
+        statuses == {200: per_server * SERVERS}
+        and len({w["user"] for w in waiting}) == per_server * SERVERS
+        and len(shown) == 1
+    )
     return good and memory(host)["VmHWM"] < 1000

@@ -41,7 +41,12 @@ class Hold:
     """A point at which a request waits until the scenario goes on."""
 
     def __init__(self, timeout=60):
-        self.reached, self.released, self.timeout, self.lost = threading.Event(), threading.Event(), timeout, False
+        self.reached, self.released, self.timeout, self.lost = (
+            threading.Event(),
+            threading.Event(),
+            timeout,
+            False,
+        )
 
     def __call__(self, _path):
         self.reached.set()
@@ -181,7 +186,9 @@ def serve(network, server_name, upstream, certificate):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(*certificate)
     upstream = staticmethod(upstream) if callable(upstream) else upstream
-    handler = type("Handler", (_Handler,), {"network": network, "server_name": server_name, "upstream": upstream})
+    handler = type(
+        "Handler", (_Handler,), {"network": network, "server_name": server_name, "upstream": upstream}
+    )
     server = _Server(int(server_name.rsplit(":", 1)[1]), handler, context)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return server

@@ -123,7 +123,11 @@ class Process:
         log = open(f"{self.folder}/stdout.txt", "ab")
         with log:
             self.process = subprocess.Popen(
-                self.command(), cwd=self.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
+                self.command(),
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
             )
 
     def wait(self, timeout=120):
@@ -212,7 +216,16 @@ class Host(Process):
     def command(self):
         database = ["--database", f"{self.folder}/host.db"] if self.stored else []
         listen = f"127.0.0.1:{self.port}"
-        return [self.binary, "--server-name", self.name, "--listen", listen, "--insecure-peers", "--test-hooks", *database]
+        return [
+            self.binary,
+            "--server-name",
+            self.name,
+            "--listen",
+            listen,
+            "--insecure-peers",
+            "--test-hooks",
+            *database,
+        ]
 
     def is_up(self):
         return self.raw("GET", "/_matrix/key/v2/server", timeout=2)[0] == 200
@@ -235,7 +248,11 @@ def make_certificate(folder):
     now = datetime.datetime.now(datetime.timezone.utc)
     day = datetime.timedelta(days=1)
     built = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
-    built = built.serial_number(x509.random_serial_number()).not_valid_before(now - day).not_valid_after(now + 30 * day)
+    built = (
+        built.serial_number(x509.random_serial_number())
+        .not_valid_before(now - day)
+        .not_valid_after(now + 30 * day)
+    )
     built = built.add_extension(x509.SubjectAlternativeName([x509.DNSName(n) for n in NAMES]), False)
     certificate = built.sign(key, hashes.SHA256())
     files = f"{folder}/certificate.pem", f"{folder}/key.pem"

@@ -25,11 +25,28 @@ def _of(module, prefix):
 
 
 # The one that takes longest comes first.
-SCENARIOS = [(hostile.hostile_silence, once), (hostile.hostile_keys, once)] + [(scenario, everywhere) for scenario in (
-    *_of(ours, "ours_"), *_of(theirs, "theirs_"), *_of(complement, "complement_"),
-    *(s for s in _of(complement_more, "complement_") if s not in SINCE_8 + ONLY_12),
-    policy.policy_ours, policy.policy_theirs, four_keys.four_keys_knock, four_keys.four_keys_invite,
-    three.three_ours, three.three_theirs, hostile.hostile_template, hostile.hostile_state, hostile.hostile_invite,
-)] + [(scenario, since_8) for scenario in SINCE_8] + [(scenario, once) for scenario in ONLY_12]
+SCENARIOS = (
+    [(hostile.hostile_silence, once), (hostile.hostile_keys, once)]
+    + [
+        (scenario, everywhere)
+        for scenario in (
+            *_of(ours, "ours_"),
+            *_of(theirs, "theirs_"),
+            *_of(complement, "complement_"),
+            *(s for s in _of(complement_more, "complement_") if s not in SINCE_8 + ONLY_12),
+            policy.policy_ours,
+            policy.policy_theirs,
+            four_keys.four_keys_knock,
+            four_keys.four_keys_invite,
+            three.three_ours,
+            three.three_theirs,
+            hostile.hostile_template,
+            hostile.hostile_state,
+            hostile.hostile_invite,
+        )
+    ]
+    + [(scenario, since_8) for scenario in SINCE_8]
+    + [(scenario, once) for scenario in ONLY_12]
+)
 # These stop and start servers, one after the other when all else is done; see `live.play_staged`.
 STAGED = [(scenario, everywhere) for scenario in (*_of(restarts, "killed_"), restarts.synapse_down)]

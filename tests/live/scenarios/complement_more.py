@@ -9,9 +9,17 @@ from scenarios.complement import knocking_between_two_users
 
 def seen(user, room, who, membership, reason=None):
     """Whether the /sync of a member of the room has this membership of somebody else, in the timeline or the state."""
-    return user.wait(room, "join", lambda x: any(
-        e["type"] == "m.room.member" and e.get("state_key") == who.id and e["content"].get("membership") == membership
-        and (reason is None or e["content"].get("reason") == reason) for e in events_of(x, "timeline") + events_of(x, "state")))
+    return user.wait(
+        room,
+        "join",
+        lambda x: any(
+            e["type"] == "m.room.member"
+            and e.get("state_key") == who.id
+            and e["content"].get("membership") == membership
+            and (reason is None or e["content"].get("reason") == reason)
+            for e in events_of(x, "timeline") + events_of(x, "state")
+        ),
+    )
 
 
 def gone(user, since, room):
@@ -40,7 +48,9 @@ def complement_theirs_observed_local(t):
 
 def complement_theirs_observed_remote(t):
     """TestKnocking: a room of one Synapse, a knocker of another, ours observes."""
-    knocking_between_two_users(t, t.user(HS1, "alice"), t.user(HS2, "charlie"), HS1, t.user(HS3, "david"), False)
+    knocking_between_two_users(
+        t, t.user(HS1, "alice"), t.user(HS2, "charlie"), HS1, t.user(HS3, "david"), False
+    )
 
 
 def complement_change_of_rule(t):
@@ -52,9 +62,20 @@ def complement_change_of_rule(t):
         st, r = host.set_state(room, "m.room.join_rules", {"join_rule": t.rule})
         t.status(f"{what}: change the join rule", (st, r), 200)
         event_id = r.get("event_id")
-        t.check(f"{what}: /sync shows the event", host.wait(room, "join", lambda x: any(
-            e.get("event_id") == event_id for e in events_of(x, "timeline") + events_of(x, "state"))))
-        t.check(f"{what}: the rule is the new one", state_of(host, room, "m.room.join_rules").get("join_rule") == t.rule)
+        t.check(
+            f"{what}: /sync shows the event",
+            host.wait(
+                room,
+                "join",
+                lambda x: any(
+                    e.get("event_id") == event_id for e in events_of(x, "timeline") + events_of(x, "state")
+                ),
+            ),
+        )
+        t.check(
+            f"{what}: the rule is the new one",
+            state_of(host, room, "m.room.join_rules").get("join_rule") == t.rule,
+        )
         t.status(f"{what}: a join without an invite", knocker.join(room, at), 403)
         t.status(f"{what}: a knock", knocker.knock(room, "x", [at], param="server_name"), 200)
         t.check(f"{what}: the room has it", host.member(room, knocker, "knock"))
@@ -66,9 +87,17 @@ def complement_no_reason(t):
         host, knocker = t.user(at, "host"), t.user(of, "knocker")
         room = host.create(t.version, t.rule)
         t.status(f"{what}: a knock", knocker.knock(room, None, [at], param="server_name"), 200)
-        t.check(f"{what}: the knocker's /sync shows it", knocker.wait(room, "knock", lambda x: any(
-            e.get("state_key") == knocker.id and e["content"].get("membership") == "knock"
-            for e in events_of(x, "knock_state"))))
+        t.check(
+            f"{what}: the knocker's /sync shows it",
+            knocker.wait(
+                room,
+                "knock",
+                lambda x: any(
+                    e.get("state_key") == knocker.id and e["content"].get("membership") == "knock"
+                    for e in events_of(x, "knock_state")
+                ),
+            ),
+        )
         m = host.member(room, knocker, "knock")
         t.check(f"{what}: the event has no reason", m and "reason" not in m, m)
 
@@ -79,9 +108,13 @@ def complement_admin_sync(t):
         host, knocker = t.user(at, "host"), t.user(of, "knocker")
         room = host.create(t.version, t.rule)
         t.status(f"{what}: knock", knocker.knock(room, "let me in", [at]), 200)
-        t.check(f"{what}: /sync shows the knock, with its reason", seen(host, room, knocker, "knock", "let me in"))
+        t.check(
+            f"{what}: /sync shows the knock, with its reason", seen(host, room, knocker, "knock", "let me in")
+        )
         t.status(f"{what}: kick", host.kick(room, knocker, "not today"), 200)
-        t.check(f"{what}: /sync shows the leave, with its reason", seen(host, room, knocker, "leave", "not today"))
+        t.check(
+            f"{what}: /sync shows the leave, with its reason", seen(host, room, knocker, "leave", "not today")
+        )
         t.status(f"{what}: knock again", knocker.knock(room, "please", [at]), 200)
         t.status(f"{what}: invite", host.invite(room, knocker), 200)
         t.check(f"{what}: /sync shows the invite", seen(host, room, knocker, "invite"))
@@ -100,14 +133,24 @@ def complement_send_join_validation(t):
     st, r = t.make("join", room, charlie.id)
     join, jid = t.build(r["event"])
     t.status("the join", t.send("join", room, join, jid, ver="v2"), 200)
-    bare = {k: v for k, v in join.items() if k not in ("hashes", "signatures", "content", "state_key", "type")}
+    bare = {
+        k: v for k, v in join.items() if k not in ("hashes", "signatures", "content", "state_key", "type")
+    }
     bare.update(prev_events=[jid], auth_events=join["auth_events"][:2] + [jid], depth=join["depth"] + 1)
-    cases = [("regular event", {"type": "m.room.message", "content": {"body": "bzz"}}),
-             ("non-state membership event", {"type": "m.room.member", "content": {"body": "bzz"}})]
+    cases = [
+        ("regular event", {"type": "m.room.message", "content": {"body": "bzz"}}),
+        ("non-state membership event", {"type": "m.room.member", "content": {"body": "bzz"}}),
+    ]
     for m in ("leave", "knock", "invite"):
-        cases.append((f"{m} event", {"type": "m.room.member", "state_key": charlie.id, "content": {"membership": m}}))
-    cases.append(("event with mismatched state key", {"type": "m.room.member", "state_key": f"@doris:{HS2}",
-                                                      "content": {"membership": "join"}}))
+        cases.append(
+            (f"{m} event", {"type": "m.room.member", "state_key": charlie.id, "content": {"membership": m}})
+        )
+    cases.append(
+        (
+            "event with mismatched state key",
+            {"type": "m.room.member", "state_key": f"@doris:{HS2}", "content": {"membership": "join"}},
+        )
+    )
     for what, over in cases:
         ev, eid = t.build(bare | over)
         t.status(f"send_join v2: {what}", t.send("join", room, ev, eid, ver="v2"), 400)
@@ -182,9 +225,14 @@ def federation_rooms_invite(t, at, of):
     room = alice.create(t.version, "invite")
     invited(what, room, bob)
     shown = events_of(bob.wait(room, "invite"), "invite_state")
-    for etype, field, value in (("m.room.name", "name", "The room"), ("m.room.join_rules", "join_rule", "invite")):
+    for etype, field, value in (
+        ("m.room.name", "name", "The room"),
+        ("m.room.join_rules", "join_rule", "invite"),
+    ):
         values = [e["content"].get(field) for e in shown if e["type"] == etype]
-        t.check(f"{what}: {etype}", values == [value] and state_of(alice, room, etype).get(field) == value, values)
+        t.check(
+            f"{what}: {etype}", values == [value] and state_of(alice, room, etype).get(field) == value, values
+        )
 
     for what, rejects in (
         ("Remote invited user can join the room when homeserver is already participating in the room", False),
@@ -237,12 +285,23 @@ def rescinded_by_another(t, at, of, is_believed):
     t.status("somebody else than the inviter kicks", alice.kick(room, bob, "testing"), 200)
     # Synapse sends events to a server in their order: what comes later has come.
     st, r = alice.set_state(first, "m.room.topic", {"topic": "later"})
-    t.check("a later event has come", bob.wait(first, "join", lambda x: any(
-        e.get("event_id") == r.get("event_id") for e in events_of(x, "timeline") + events_of(x, "state"))))
+    t.check(
+        "a later event has come",
+        bob.wait(
+            first,
+            "join",
+            lambda x: any(
+                e.get("event_id") == r.get("event_id")
+                for e in events_of(x, "timeline") + events_of(x, "state")
+            ),
+        ),
+    )
     if is_believed:
         t.check("Non-invitee user can rescind invite over federation", bob.wait(room, "leave"))
     else:
-        t.check("Non-invitee user cannot rescind invite over federation", room in bob.rooms().get("invite", {}))
+        t.check(
+            "Non-invitee user cannot rescind invite over federation", room in bob.rooms().get("invite", {})
+        )
 
 
 def complement_rescinded_by_another_ours(t):
@@ -275,9 +334,17 @@ def complement_unban_via_invite(t):
         room = bob.create(t.version, "public")
         t.status(f"{what}: join", alice.join(room, at), 200)
         t.status(f"{what}: ban", bob.ban(room, alice), 200)
-        t.check(f"{what}: the banned user's /sync shows it", alice.wait(room, "leave", lambda x: any(
-            e.get("state_key") == alice.id and e["content"].get("membership") == "ban"
-            for e in events_of(x, "timeline") + events_of(x, "state"))))
+        t.check(
+            f"{what}: the banned user's /sync shows it",
+            alice.wait(
+                room,
+                "leave",
+                lambda x: any(
+                    e.get("state_key") == alice.id and e["content"].get("membership") == "ban"
+                    for e in events_of(x, "timeline") + events_of(x, "state")
+                ),
+            ),
+        )
         t.status(f"{what}: unban", bob.act("unban", room, {"user_id": alice.id}), 200)
         t.check(f"{what}: /sync of the other shows that", seen(bob, room, alice, "leave"))
         t.status(f"{what}: invite", bob.invite(room, alice), 200)
@@ -298,14 +365,20 @@ def complement_invites_local(t):
     shown = events_of(x, "invite_state")
     for etype, field in (("m.room.name", "name"), ("m.room.join_rules", "join_rule")):
         values = [e["content"].get(field) for e in shown if e["type"] == etype]
-        t.check(f"Invited user can see room metadata: {etype}", values == [state_of(alice, room, etype).get(field)], values)
+        t.check(
+            f"Invited user can see room metadata: {etype}",
+            values == [state_of(alice, room, etype).get(field)],
+            values,
+        )
     t.status("Invited user can reject invite", bob.act("leave", room), 200)
     t.check("which the inviter's /sync shows", seen(alice, room, bob, "leave"))
     t.status("invite again", alice.invite(room, bob), 200)
     t.status("Can invite users to invite-only rooms", bob.act("join", room), 200)
     t.check("both see the join", bob.wait(room, "join") and seen(alice, room, bob, "join"))
     t.status("Users cannot invite a user that is already in the room", alice.invite(room, bob), 403)
-    t.status("power for the other", alice.set_state(room, "m.room.power_levels", {"users": {bob.id: 100}}), 200)
+    t.status(
+        "power for the other", alice.set_state(room, "m.room.power_levels", {"users": {bob.id: 100}}), 200
+    )
     t.status("the creator leaves", alice.act("leave", room), 200)
     t.check("the other sees that", seen(bob, room, alice, "leave"))
     t.status("the creator is invited", bob.invite(room, alice), 200)
@@ -324,7 +397,10 @@ def complement_invites_local_empty(t):
     t.status("the only member leaves", alice.act("leave", room), 200)
     t.check("and sees that", alice.wait(room, "leave"))
     t.status("Invited user can reject invite for empty room", bob.act("leave", room), 200)
-    t.check("and sees the leave, and no invite", bob.wait(room, "leave") and room not in bob.rooms().get("invite", {}))
+    t.check(
+        "and sees the leave, and no invite",
+        bob.wait(room, "leave") and room not in bob.rooms().get("invite", {}),
+    )
     t.status("the knock is taken back", kay.act("leave", room), 200)
     t.check("and is not shown any more", room not in kay.rooms().get("knock", {}))
 
@@ -338,7 +414,10 @@ def complement_create_event_in_invite(t):
         shown = events_of(target.wait(room, "invite"), "invite_state")
         create = [e for e in shown if e["type"] == "m.room.create"]
         t.check(f"{what}: invite_state has the create event", len(create) == 1, types(shown))
-        t.info(f"{what}: the create event in invite_state has `origin_server_ts`", any("origin_server_ts" in e for e in create))
+        t.info(
+            f"{what}: the create event in invite_state has `origin_server_ts`",
+            any("origin_server_ts" in e for e in create),
+        )
 
 
 def check_restricted_room(t, at, of):
@@ -368,7 +447,11 @@ def check_restricted_room(t, at, of):
     t.check(f"{what}: which the room's server has seen", alice.member(room, bob, "leave"))
     t.status(f"{what}: the allowed room is joined again", bob.join(allowed, at), 200)
     for allow in (["invalid"], "invalid"):
-        t.status(f"{what}: allow {allow!r}", alice.set_state(room, "m.room.join_rules", {"join_rule": rule, "allow": allow}), 200)
+        t.status(
+            f"{what}: allow {allow!r}",
+            alice.set_state(room, "m.room.join_rules", {"join_rule": rule, "allow": allow}),
+            200,
+        )
         refused(t, f"{what}: Join should fail with mangled join rules: {allow!r}", bob.join(room, at))
         if rule == "knock_restricted":
             # Not of Complement: `allow` is nothing to a knock.
@@ -400,8 +483,11 @@ def complement_restricted_failover(t):
     t.status("a join by way of us, then of the first server", got, 200)
     for name, who in (("the first server", alice), ("ours", bob)):
         m = who.member(room, charlie, "join")
-        t.check(f"{name} has the join, authorized by its creator",
-                m and m.get("join_authorised_via_users_server") == alice.id, m)
+        t.check(
+            f"{name} has the join, authorized by its creator",
+            m and m.get("join_authorised_via_users_server") == alice.id,
+            m,
+        )
 
 
 def complement_concurrent_join_rules(t):
@@ -414,16 +500,35 @@ def complement_concurrent_join_rules(t):
     t.status("the other one joins", t.send("join", room, join, jid, ver="v2"), 200)
     st, levels = alice.set_state(room, "m.room.power_levels", {"users": {bob.id: 9493420}})
     t.status("and gets a level above 100", (st, levels), 200)
-    t.status("the creator sets `invite`", alice.set_state(room, "m.room.join_rules", {"join_rule": "invite"}), 200)
-    ev, eid = t.build({
-        "type": "m.room.join_rules", "state_key": "", "room_id": room, "sender": bob.id, "content": {"join_rule": "knock"},
-        "prev_events": [levels["event_id"]], "auth_events": [levels["event_id"], jid], "depth": join["depth"] + 2})
+    t.status(
+        "the creator sets `invite`", alice.set_state(room, "m.room.join_rules", {"join_rule": "invite"}), 200
+    )
+    ev, eid = t.build(
+        {
+            "type": "m.room.join_rules",
+            "state_key": "",
+            "room_id": room,
+            "sender": bob.id,
+            "content": {"join_rule": "knock"},
+            "prev_events": [levels["event_id"]],
+            "auth_events": [levels["event_id"], jid],
+            "depth": join["depth"] + 2,
+        }
+    )
     txn = {"origin": HS2, "origin_server_ts": int(time.time() * 1000), "pdus": [ev]}
     got = t.fed("PUT", f"/_matrix/federation/v1/send/{t.unique()}", txn)
     t.check("the other one's `knock` is taken", got == (200, {"pdus": {eid: {}}}), got)
-    t.check("/sync shows it", alice.wait(room, "join", lambda x: any(
-        e.get("event_id") == eid for e in events_of(x, "timeline") + events_of(x, "state"))))
-    t.check("the join rule is `knock`", state_of(alice, room, "m.room.join_rules").get("join_rule") == "knock")
+    t.check(
+        "/sync shows it",
+        alice.wait(
+            room,
+            "join",
+            lambda x: any(e.get("event_id") == eid for e in events_of(x, "timeline") + events_of(x, "state")),
+        ),
+    )
+    t.check(
+        "the join rule is `knock`", state_of(alice, room, "m.room.join_rules").get("join_rule") == "knock"
+    )
     kay = Hand(t, "kay")
     kay.knock(room)
     t.check("and one can knock", alice.member(room, kay, "knock"))

@@ -68,5 +68,7 @@ def four_keys_invite(t):
         return
     t.status("taken", (status, answer), 200)
     shown = events_of(our.rooms()["invite"].get(room), "invite_state")
-    t.check("the invite is shown", [e["content"].get("membership") for e in shown].count("invite") == 1, shown)
+    t.check(
+        "the invite is shown", [e["content"].get("membership") for e in shown].count("invite") == 1, shown
+    )
     t.info("what is shown with such an invite", types(shown))

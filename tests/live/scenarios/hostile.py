@@ -32,8 +32,12 @@ class Room:
 
     def event(self, event_type, content, state_key="", auth=None, depth=5, signer=STUB, **over):
         event = {
-            "type": event_type, "sender": self.admin, "content": content, "depth": depth,
-            "auth_events": self.auth if auth is None else auth, "prev_events": [] if depth == 1 else ["$" + "x" * 43],
+            "type": event_type,
+            "sender": self.admin,
+            "content": content,
+            "depth": depth,
+            "auth_events": self.auth if auth is None else auth,
+            "prev_events": [] if depth == 1 else ["$" + "x" * 43],
         }
         if self.id is not None:
             event["room_id"] = self.id
@@ -45,9 +49,16 @@ class Room:
         return {
             "room_version": self.t.version,
             "event": {
-                "type": "m.room.member", "state_key": self.who.id, "sender": self.who.id, "room_id": self.id,
-                "content": {"membership": "knock"}, "depth": 5, "auth_events": self.auth, "prev_events": [self.last],
-                "origin_server_ts": int(time.time() * 1000), "origin": HS3,
+                "type": "m.room.member",
+                "state_key": self.who.id,
+                "sender": self.who.id,
+                "room_id": self.id,
+                "content": {"membership": "knock"},
+                "depth": 5,
+                "auth_events": self.auth,
+                "prev_events": [self.last],
+                "origin_server_ts": int(time.time() * 1000),
+                "origin": HS3,
             },
         }
 
@@ -142,13 +153,17 @@ def hostile_template(t):
         t.check(f"{what}: answered in time", time.monotonic() - began < 20, time.monotonic() - began)
         sent = room.sent()[before:]
         t.check(f"{what}: an error, or it was sent", (status == 200) == bool(sent), (status, answer))
-        t.check(f"{what}: no word about our own server", status in (200, 400, 403, 404, 502), (status, answer))
+        t.check(
+            f"{what}: no word about our own server", status in (200, 400, 403, 404, 502), (status, answer)
+        )
         for event in sent:
             seen = {key: event.get(key) for key in ("type", "sender", "state_key", "room_id")}
             asked = {"type": "m.room.member", "sender": our.id, "state_key": our.id, "room_id": room.id}
             t.equal(f"{what}: what was signed", seen, asked)
             t.equal(f"{what}: its content", event["content"], {"membership": "knock", "reason": "Hello"})
-            t.check(f"{what}: nothing else in it", EVIL not in json.dumps(event) and "redacts" not in event, event)
+            t.check(
+                f"{what}: nothing else in it", EVIL not in json.dumps(event) and "redacts" not in event, event
+            )
     room.answer("make_knock", (200, room.template()))
     t.status("the truth is taken", our.knock(room.id, "Hello", [STUB]), 200)
 
@@ -173,13 +188,32 @@ def lying_states(t, room):
     yield "a sender of another server", entries(named(sender=f"@x:{HS1}"))
     yield "a sender whose server is down", entries(named(sender=f"@x:{HS4}"))
     yield "a name of another room", entries(other_room.event("m.room.name", {"name": EVIL})[0])
-    yield "another create event", entries(other_room.create, changed(room.create, content={"room_version": "1", "x": EVIL}))
-    yield "our user's join", entries(room.event("m.room.member", {"membership": "join", "displayname": EVIL}, room.who.id)[0])
-    yield "our user's ban", entries(room.event("m.room.member", {"membership": "ban", "reason": EVIL}, room.who.id)[0])
+    yield (
+        "another create event",
+        entries(other_room.create, changed(room.create, content={"room_version": "1", "x": EVIL})),
+    )
+    yield (
+        "our user's join",
+        entries(room.event("m.room.member", {"membership": "join", "displayname": EVIL}, room.who.id)[0]),
+    )
+    yield (
+        "our user's ban",
+        entries(room.event("m.room.member", {"membership": "ban", "reason": EVIL}, room.who.id)[0]),
+    )
     yield "a message", entries(room.event("m.room.message", {"body": EVIL}, state_key=DROP)[0])
     yield "no events", entries(None, 5, EVIL, [], {}, {"type": "m.room.name"})
     yield "10,000 entries", entries(*[changed(named(), signatures={})] * 10_000)
-    yield "a name of 5 MB", entries({"type": "m.room.name", "state_key": "", "sender": room.admin, "content": {"name": EVIL * 1_250_000}})
+    yield (
+        "a name of 5 MB",
+        entries(
+            {
+                "type": "m.room.name",
+                "state_key": "",
+                "sender": room.admin,
+                "content": {"name": EVIL * 1_250_000},
+            }
+        ),
+    )
     yield "no list", (200, {"knock_room_state": {"x": EVIL}})
     yield "nothing", (200, b"")
     yield "no JSON", (200, EVIL.encode())
@@ -201,14 +235,21 @@ def hostile_state(t):
         entry = our.rooms()["knock"].get(room.id)
         t.check(f"{what}: no lie is shown", entry and EVIL not in json.dumps(entry), entry)
         own = [e for e in events_of(entry, "knock_state") if e["type"] == "m.room.member"]
-        t.equal(f"{what}: of the members the user alone, who knocks",
-                [(e["state_key"], e["content"]["membership"]) for e in own], [(our.id, "knock")])
+        t.equal(
+            f"{what}: of the members the user alone, who knocks",
+            [(e["state_key"], e["content"]["membership"]) for e in own],
+            [(our.id, "knock")],
+        )
         name = [e["content"]["name"] for e in events_of(entry, "knock_state") if e["type"] == "m.room.name"]
         t.check(f"{what}: the room's name, if any", name in ([], ["Honest"]), name)
     room.answer("send_knock", (200, {"knock_room_state": room.state()}))
     t.status("the truth is taken", our.knock(room.id, "Hello", [STUB]), 200)
     shown = events_of(our.rooms()["knock"][room.id], "knock_state")
-    t.equal("and shown", [e["type"] for e in shown], ["m.room.create", "m.room.join_rules", "m.room.name", "m.room.member"])
+    t.equal(
+        "and shown",
+        [e["type"] for e in shown],
+        ["m.room.create", "m.room.join_rules", "m.room.name", "m.room.member"],
+    )
 
 
 def hostile_invite(t):
@@ -259,11 +300,17 @@ def hostile_invite(t):
         t.equal("nobody is shown an invite", user.rooms()["invite"], {})
     # What is changed in an event of the state after it was signed is taken out of it, and the rest believed.
     changed = room.name | {"content": {"name": EVIL}}
-    t.status("a name that was changed", put(good, good_id, invite_room_state=[*room.state(), join, changed]), 200)
+    t.status(
+        "a name that was changed", put(good, good_id, invite_room_state=[*room.state(), join, changed]), 200
+    )
     shown = json.dumps(our.rooms()["invite"])
     t.check("is not shown", room.id in shown and EVIL not in shown, shown)
     status, answer = put(good, good_id)
-    t.check("the truth is taken, and signed by us", status == 200 and HS3 in answer["event"]["signatures"], (status, answer))
+    t.check(
+        "the truth is taken, and signed by us",
+        status == 200 and HS3 in answer["event"]["signatures"],
+        (status, answer),
+    )
     t.equal("and shown", list(our.rooms()["invite"]), [room.id])
 
 
@@ -275,17 +322,24 @@ def hostile_keys(t):
 
     def lies(stub):
         honest = stub.honest_keys
+
         def unsigned(**changes):
             document = {k: v for k, v in honest().items() if k != "signatures"} | changes
             return {k: v for k, v in document.items() if v is not DROP}
 
         yield "of another server", lambda: stub.sign(unsigned(server_name=STUB))
         yield "not signed", unsigned
-        yield "changed after it was signed", lambda: honest() | {"valid_until_ts": int(time.time() * 1000) + 2 * day}
+        yield (
+            "changed after it was signed",
+            lambda: honest() | {"valid_until_ts": int(time.time() * 1000) + 2 * day},
+        )
         yield "expired", lambda: stub.sign(unsigned(valid_until_ts=5))
         yield "no end", lambda: stub.sign(unsigned(valid_until_ts=DROP))
         yield "no keys", lambda: stub.sign(unsigned(verify_keys={}))
-        yield "keys that are none", lambda: stub.sign(unsigned(verify_keys={f"ed25519:{stub.key.version}": {"key": "AA"}}))
+        yield (
+            "keys that are none",
+            lambda: stub.sign(unsigned(verify_keys={f"ed25519:{stub.key.version}": {"key": "AA"}})),
+        )
         yield "a list", lambda: []
         yield "huge", lambda: b'{"x":"' + b"x" * 20_000_000 + b'"}'
         yield "endless", lambda: endless(b'{"x":"')
@@ -328,10 +382,20 @@ def hostile_silence(t):
             began, before = time.monotonic(), len(room.sent())
             for _ in range(10):
                 asked = time.monotonic()
-                t.status(f"{what}, {endpoint}: others are answered", other.set_state(honest, "m.room.topic", {"topic": str(asked)}), 200)
-                t.check(f"{what}, {endpoint}: at once", time.monotonic() - asked < 3, time.monotonic() - asked)
+                t.status(
+                    f"{what}, {endpoint}: others are answered",
+                    other.set_state(honest, "m.room.topic", {"topic": str(asked)}),
+                    200,
+                )
+                t.check(
+                    f"{what}, {endpoint}: at once", time.monotonic() - asked < 3, time.monotonic() - asked
+                )
             got = knock(100)
-            t.check(f"{what}, {endpoint}: our client has an answer in time", got and time.monotonic() - began < 95, got)
+            t.check(
+                f"{what}, {endpoint}: our client has an answer in time",
+                got and time.monotonic() - began < 95,
+                got,
+            )
             # An answer to send_knock that cannot be read is an answer: the knock stands.
             wanted = 200 if (what, endpoint) == ("endless", "send_knock") else 502
             t.status(f"{what}, {endpoint}: our client is told", got or (None, None), wanted)

@@ -19,14 +19,19 @@ def ours_accept(t):
     own = [e for e in shown if e.get("state_key") == kay.id]
     t.check("and the knock itself", own and own[0]["content"].get("reason") == "Let me in, please", own)
     m = host.member(room, kay, "knock")
-    t.check("our room has the knock", m and (m["reason"], m["displayname"]) == ("Let me in, please", "Kay 🔔"), m)
+    t.check(
+        "our room has the knock", m and (m["reason"], m["displayname"]) == ("Let me in, please", "Kay 🔔"), m
+    )
     pending = host.pending(room)
     t.check("our index of pending knocks too", [p["user"] for p in pending] == [kay.id], pending)
     t.status("accept by an invite", host.invite(room, kay, "Come in"), 200)
     x = kay.wait(room, "invite")
     shown = events_of(x, "invite_state")
-    t.check("Synapse shows the invite", any(e["type"] == "m.room.member" and e["content"]["membership"] == "invite"
-                                            for e in shown), shown)
+    t.check(
+        "Synapse shows the invite",
+        any(e["type"] == "m.room.member" and e["content"]["membership"] == "invite" for e in shown),
+        shown,
+    )
     t.check("with our stripped state", set(FULL) <= set(types(shown)), types(shown))
     t.info("the invite_state that Synapse shows has four keys each", four_keys(shown))
     pending = host.pending(room)
@@ -49,7 +54,11 @@ def ours_deny(t):
     t.info("Synapse believes the denial that we send (MSC4233)", bool(kay.news(since, room, "leave", 1.0)))
     t.status("knock again", kay.knock(room, "second", [HS3]), 200)
     t.check("our room has the second knock", host.member(room, kay, "knock", reason="second"))
-    x = kay.wait(room, "knock", lambda x: any(e["content"].get("reason") == "second" for e in events_of(x, "knock_state")))
+    x = kay.wait(
+        room,
+        "knock",
+        lambda x: any(e["content"].get("reason") == "second" for e in events_of(x, "knock_state")),
+    )
     t.check("Synapse shows the second knock", x)
 
 
@@ -91,7 +100,9 @@ def ours_leave(t):
     t.status("leave", kay.leave(room), 200)
     time.sleep(0.3)
     m = host.member(room, kay)
-    t.info("after a Synapse user has left a room that it knocked on, our room has", (m or {}).get("membership"))
+    t.info(
+        "after a Synapse user has left a room that it knocked on, our room has", (m or {}).get("membership")
+    )
     t.status("knock again", kay.knock(room, "second", [HS3]), 200)
     t.check("our room has the second knock", host.member(room, kay, "knock", reason="second"))
 
@@ -135,7 +146,12 @@ def ours_retract(t):
         got = t.send("knock", room, ev, eid)
         t.check("the old knock once more", got[0] == 200, got)
         t.check("changes nothing", host.member(room, who, "leave"))
-    t.status("make_leave of a user who never knocked", t.make("leave", room, Hand(t, "x").id, vers=[]), 403, "M_FORBIDDEN")
+    t.status(
+        "make_leave of a user who never knocked",
+        t.make("leave", room, Hand(t, "x").id, vers=[]),
+        403,
+        "M_FORBIDDEN",
+    )
 
 
 def ours_join_rules(t):
@@ -162,7 +178,9 @@ def ours_unknown(t):
     # Synapse makes 502 of a 404 of make_knock, whoever sent it.
     t.status("unknown room: we say 404, Synapse its client 502", kay.knock(gone, "x", [HS3]), 502)
     t.status("make_knock on it", t.make("knock", gone, Hand(t, "w").id), 404, "M_NOT_FOUND")
-    t.status("make_knock on what is no room ID", t.make("knock", "nonsense", Hand(t, "w").id), 404, "M_NOT_FOUND")
+    t.status(
+        "make_knock on what is no room ID", t.make("knock", "nonsense", Hand(t, "w").id), 404, "M_NOT_FOUND"
+    )
     room = host.create(t.version, t.rule)
     who = Hand(t, "w")
     st, r = t.make("knock", room, who.id)
@@ -181,7 +199,9 @@ def ours_unknown(t):
 def ours_acl(t):
     """A server ACL, and a room that is not federated."""
     host, kay, lee = t.user(HS3, "host"), t.user(HS1, "kay"), t.user(HS2, "lee")
-    room = host.create(t.version, t.rule, acl={"allow": ["*"], "deny": ["hs1.test"], "allow_ip_literals": False})
+    room = host.create(
+        t.version, t.rule, acl={"allow": ["*"], "deny": ["hs1.test"], "allow_ip_literals": False}
+    )
     t.status("the denied server's user", kay.knock(room, "x", [HS3]), 403, "M_FORBIDDEN")
     t.status("another server's user", lee.knock(room, "x", [HS3]), 200)
     who = Hand(t, "w")

@@ -69,7 +69,9 @@ def with_policy(t, owner, to):
     assert status == 200, (status, answer)
     t.equal("it is not asked about the state event that names it", policy.asked(), 0)
     content = {"join_rule": t.rule} | ({"allow": []} if t.rule != "knock" else {})
-    t.status("it is asked about the next one, and signs", owner.set_state(room, "m.room.join_rules", content), 200)
+    t.status(
+        "it is asked about the next one, and signs", owner.set_state(room, "m.room.join_rules", content), 200
+    )
     t.check("it was asked", policy.asked() > 0)
     return room, policy
 
@@ -78,7 +80,14 @@ def policy_ours(t):
     """Our room has a policy server: every way to knock and to answer is shown to it, and nothing gets past it."""
     host, kay = t.user(HS3, "host"), t.user(HS1, "kay")
     room, policy = with_policy(t, host, HS3)
-    silent = [policy.refuse, policy.sign_another, policy.sign_by_another_key, policy.nonsense, policy.huge, policy.lost]
+    silent = [
+        policy.refuse,
+        policy.sign_another,
+        policy.sign_by_another_key,
+        policy.nonsense,
+        policy.huge,
+        policy.lost,
+    ]
     for answer in [*silent, policy.nothing]:
         policy.says(answer)
         what = answer.__name__

@@ -39,8 +39,11 @@ KILLS = [("before", kill), ("after", kill), ("after", terminate)]
 
 
 def _is_once(t, room, who, path, what):
-    sent = {p.rsplit("/", 1)[1] for p in t.world.network.sent(HS1, f"/{path}/{room}/")
-            if who.id.encode() in t.world.network.bodies[p.rsplit("/", 1)[1]]}
+    sent = {
+        p.rsplit("/", 1)[1]
+        for p in t.world.network.sent(HS1, f"/{path}/{room}/")
+        if who.id.encode() in t.world.network.bodies[p.rsplit("/", 1)[1]]
+    }
     t.equal(f"{what}: one event was sent, however often", len(sent), 1)
 
 
@@ -146,18 +149,34 @@ def killed_receiving(t):
             t.check(f"{what}: our room has the knock", owner.member(room, kay, "knock", reason="Hello"))
         else:
             t.equal(f"{what}: our room has no knock", owner.member(room, kay), None)
-        t.status(f"{what}: knock again", until(lambda: (got := kay.knock(room, "Again", [HS5]))[0] == 200 and got) or (0, 0), 200)
+        t.status(
+            f"{what}: knock again",
+            until(lambda: (got := kay.knock(room, "Again", [HS5]))[0] == 200 and got) or (0, 0),
+            200,
+        )
         t.check(f"{what}: our room has that", owner.member(room, kay, "knock", reason="Again"))
-        t.equal(f"{what}: one waits", [p["reason"] for p in owner.pending(room) if p["user"] == kay.id], ["Again"])
+        t.equal(
+            f"{what}: one waits", [p["reason"] for p in owner.pending(room) if p["user"] == kay.id], ["Again"]
+        )
 
 
 def synapse_down(t):
     """A Synapse is down for a while: knocks, answers and leaves meanwhile, and after that."""
-    alice, our, gone, invited = t.user(HS1, "alice"), t.user(HS3, "our"), t.user(HS3, "gone"), t.user(HS3, "invited")
+    alice, our, gone, invited = (
+        t.user(HS1, "alice"),
+        t.user(HS3, "our"),
+        t.user(HS3, "gone"),
+        t.user(HS3, "invited"),
+    )
     theirs = alice.create(t.version, t.rule)
     for user in (gone, invited):
         t.status("our users knock", user.knock(theirs, "Hello", [HS1]), 200)
-    host, kay, denied, david = t.user(HS3, "host"), t.user(HS1, "kay"), t.user(HS1, "denied"), t.user(HS1, "david")
+    host, kay, denied, david = (
+        t.user(HS3, "host"),
+        t.user(HS1, "kay"),
+        t.user(HS1, "denied"),
+        t.user(HS1, "david"),
+    )
     ours = host.create(t.version, t.rule)
     host.invite(ours, david)
     t.status("one of theirs is in our room", david.join(ours, HS3), 200)
@@ -191,4 +210,3 @@ def synapse_down(t):
     t.check("as the answer to the knock", invited.is_let_in(theirs, "LinkedByAuthEvents"), invited.log())
     t.status("who had left may knock again", gone.knock(theirs, "Again", [HS1]), 200)
     t.check("which their room has", alice.member(theirs, gone, "knock", reason="Again"))
-

@@ -17,13 +17,18 @@ def theirs_accept(t):
     x = our.wait(room, "knock")
     shown = events_of(x, "knock_state")
     t.check("we show the stripped state of their room", types(shown) == FULL, types(shown))
-    t.check("of four keys each, the create event first, the knock last", four_keys(shown)
-            and shown[0]["type"] == "m.room.create" and shown[-1].get("state_key") == our.id, shown)
+    t.check(
+        "of four keys each, the create event first, the knock last",
+        four_keys(shown) and shown[0]["type"] == "m.room.create" and shown[-1].get("state_key") == our.id,
+        shown,
+    )
     m = alice.member(room, our, "knock", reason="Let me in, please")
     t.check("their room has the knock", m and m["displayname"] == "Our user 🔔", m)
     st, r = alice.http("GET", f"/_matrix/client/v3/rooms/{q(room)}/members?membership=knock")
     t.check("/members of the admin has it", [e["state_key"] for e in r["chunk"]] == [our.id], r)
-    x = alice.wait(room, "join", lambda x: any(e.get("state_key") == our.id for e in events_of(x, "timeline")))
+    x = alice.wait(
+        room, "join", lambda x: any(e.get("state_key") == our.id for e in events_of(x, "timeline"))
+    )
     t.check("/sync of the admin has it", x)
     t.status("accept by an invite", alice.invite(room, our, "Come in"), 200)
     x = our.wait(room, "invite")
@@ -84,7 +89,9 @@ def theirs_refused(t):
     """What Synapse refuses, as our client is told."""
     alice, our = t.user(HS1, "alice"), t.user(HS3, "our")
     for rule in ["invite", "public"] + (["restricted"] if int(t.version) >= 8 else []):
-        t.status(f"join rule {rule}", our.knock(alice.create(t.version, rule), "x", [HS1]), 403, "M_FORBIDDEN")
+        t.status(
+            f"join rule {rule}", our.knock(alice.create(t.version, rule), "x", [HS1]), 403, "M_FORBIDDEN"
+        )
     room = alice.create(t.version, t.rule)
     alice.ban(room, our)
     t.status("banned", our.knock(room, "x", [HS1]), 403, "M_FORBIDDEN")
@@ -98,7 +105,9 @@ def theirs_refused(t):
     st, r = our.knock(room, "x", [HS1], headers={"x-knock-versions": others})
     t.status("version that is not offered", (st, r), 400, "M_INCOMPATIBLE_ROOM_VERSION")
     t.check("with the version", r.get("room_version") == t.version, r)
-    t.status("no version with knocking", our.knock(room, "x", [HS1], headers={"x-knock-versions": "1,6"}), 403)
+    t.status(
+        "no version with knocking", our.knock(room, "x", [HS1], headers={"x-knock-versions": "1,6"}), 403
+    )
     room = alice.create(t.version, t.rule, acl={"allow": ["*"], "deny": ["hs3.*"]})
     t.status("denied by an ACL", our.knock(room, "x", [HS1]), 403, "M_FORBIDDEN")
     room = alice.create(t.version, t.rule, creation_content={"m.federate": False})
@@ -111,9 +120,13 @@ def theirs_servers(t):
     room = alice.create(t.version, t.rule)
     t.status("a server that is down, and the right one", our.knock(room, "one", [HS4, HS1]), 200)
     t.check("their room has the knock", alice.member(room, our, "knock", reason="one"))
-    t.status("a server that does not know the room, and the right one", our.knock(room, "two", [HS2, HS1]), 200)
+    t.status(
+        "a server that does not know the room, and the right one", our.knock(room, "two", [HS2, HS1]), 200
+    )
     t.check("their room has the knock", alice.member(room, our, "knock", reason="two"))
-    t.status("ourselves, nonsense, and the right one", our.knock(room, "three", [HS3, "not a server", HS1]), 200)
+    t.status(
+        "ourselves, nonsense, and the right one", our.knock(room, "three", [HS3, "not a server", HS1]), 200
+    )
     t.check("their room has the knock", alice.member(room, our, "knock", reason="three"))
     t.status("server_name instead of via", our.knock(room, "four", [HS1], param="server_name"), 200)
     t.check("their room has the knock", alice.member(room, our, "knock", reason="four"))
@@ -142,7 +155,11 @@ def theirs_silent(t):
             t.status(f"{what}, {then}: knock", got, 502 if len(via) == 1 else 200)
             t.check(f"{what}, {then}: their room has the knock", alice.member(room, our, "knock"))
             t.check(f"{what}, {then}: we show it", our.wait(room, "knock"))
-            t.equal(f"{what}, {then}: one event was sent, however often", len(t.knocks_sent(room, our, HS1, HS2)), 1)
+            t.equal(
+                f"{what}, {then}: one event was sent, however often",
+                len(t.knocks_sent(room, our, HS1, HS2)),
+                1,
+            )
             if then == "accepted":
                 t.status(f"{what}, {then}: invite", alice.invite(room, our), 200)
                 t.check(f"{what}, {then}: we have the invite", our.wait(room, "invite"))
@@ -150,7 +167,9 @@ def theirs_silent(t):
                 t.check(f"{what}, {then}: and know that it answers the knock", known, our.log())
             else:
                 t.status(f"{what}, {then}: leave", our.leave(room, "oh"), 200)
-                t.check(f"{what}, {then}: their room has the leave", alice.member(room, our, "leave", reason="oh"))
+                t.check(
+                    f"{what}, {then}: their room has the leave", alice.member(room, our, "leave", reason="oh")
+                )
 
 
 def theirs_contents(t):
@@ -169,12 +188,18 @@ def theirs_contents(t):
     t.status("a reason of 60,000 bytes", our.knock(room, "x" * 60000, [HS1]), 200)
     m = alice.member(room, our, "knock")
     t.check("is in their room", m and len(m["reason"]) == 60000)
-    for body, status, code in [(b"", 400, "M_NOT_JSON"), (b"{", 400, "M_NOT_JSON"), (b"[]", 400, "M_BAD_JSON"),
-                               (b'{"reason":5}', 400, "M_BAD_JSON"), (b'{"reason":null}', 200, None),
-                               (b'{"reason":"\\ud800"}', 400, "M_BAD_JSON"), (b'{"reason":"\xff"}', 400, "M_NOT_JSON"),
-                               (b'{"reason":"a","membership":"join","displayname":"evil"}', 200, None),
-                               (b'{"x":' + b"[" * 100 + b"]" * 100 + b"}", 200, None),
-                               (b'{"x":' + b"[" * 1000 + b"]" * 1000 + b"}", 400, "M_BAD_JSON")]:
+    for body, status, code in [
+        (b"", 400, "M_NOT_JSON"),
+        (b"{", 400, "M_NOT_JSON"),
+        (b"[]", 400, "M_BAD_JSON"),
+        (b'{"reason":5}', 400, "M_BAD_JSON"),
+        (b'{"reason":null}', 200, None),
+        (b'{"reason":"\\ud800"}', 400, "M_BAD_JSON"),
+        (b'{"reason":"\xff"}', 400, "M_NOT_JSON"),
+        (b'{"reason":"a","membership":"join","displayname":"evil"}', 200, None),
+        (b'{"x":' + b"[" * 100 + b"]" * 100 + b"}", 200, None),
+        (b'{"x":' + b"[" * 1000 + b"]" * 1000 + b"}", 400, "M_BAD_JSON"),
+    ]:
         t.status(f"body {body[:40]!r}", our.knock(room, None, [HS1], raw_body=body), status, code)
     m = alice.member(room, our, "knock")
     t.check("extra keys of the body do not get into the event", m and m.get("displayname") != "evil", m)

@@ -5,7 +5,11 @@ from actors import HS1, HS2, HS3, HS5, events_of, until
 
 def everybody_sees(t, room, users, who, membership, what):
     for user in users:
-        t.check(f"{what}: {user.server} has {membership}", user.member(room, who, membership), user.member(room, who))
+        t.check(
+            f"{what}: {user.server} has {membership}",
+            user.member(room, who, membership),
+            user.member(room, who),
+        )
 
 
 def three_ours(t):
@@ -27,7 +31,9 @@ def three_ours(t):
         everybody_sees(t, room, users, knocker, "knock", f"the knock of {knocker.server}")
         for host in (first, second):
             waiting = until(lambda: any(p["user"] == knocker.id for p in host.pending(room)))
-            t.check(f"the index of {host.server} has the knock of {knocker.server}", waiting, host.pending(room))
+            t.check(
+                f"the index of {host.server} has the knock of {knocker.server}", waiting, host.pending(room)
+            )
         t.status(f"{answerer.server} accepts", answerer.invite(room, knocker), 200)
         everybody_sees(t, room, users, knocker, "invite", f"the invite of {knocker.server}")
         t.check(f"{knocker.server} shows the invite", knocker.wait(room, "invite"))
@@ -55,16 +61,22 @@ def three_theirs(t):
 
 
 def by_way_of(t, alice, our, via, answerer):
-    room = alice.create(t.version, t.rule, power_level_content_override={"users": {our.id: 60} | (
-        {} if t.version == "12" else {alice.id: 100})})
+    room = alice.create(
+        t.version,
+        t.rule,
+        power_level_content_override={"users": {our.id: 60} | ({} if t.version == "12" else {alice.id: 100})},
+    )
     t.status("invite our first host", alice.invite(room, our), 200)
     t.check("invited", our.wait(room, "invite"))
     t.status("join", our.join(room, HS1), 200)
     knocker = t.user(HS5, "knocker")
     t.status(f"knock by {via}", knocker.knock(room, "Hello", [via]), 200)
     shown = events_of(knocker.wait(room, "knock"), "knock_state")
-    t.check(f"knock by {via}: the room's name is shown",
-            any(e["content"].get("name") == "The room" for e in shown), shown)
+    t.check(
+        f"knock by {via}: the room's name is shown",
+        any(e["content"].get("name") == "The room" for e in shown),
+        shown,
+    )
     everybody_sees(t, room, [alice, our], knocker, "knock", f"knock by {via}")
     t.status(f"knock by {via}: taken back", knocker.leave(room, "oh"), 200)
     everybody_sees(t, room, [alice, our], knocker, "leave", f"knock by {via}, taken back")
@@ -72,6 +84,8 @@ def by_way_of(t, alice, our, via, answerer):
     everybody_sees(t, room, [alice, our], knocker, "knock", f"knock by {via} again")
     t.status(f"knock by {via}: {answerer.server} accepts", answerer.invite(room, knocker), 200)
     t.check(f"knock by {via}: the invite is shown", knocker.wait(room, "invite"))
-    t.check(f"knock by {via}: it answers the knock", knocker.is_let_in(room, "LinkedByAuthEvents"), knocker.log())
+    t.check(
+        f"knock by {via}: it answers the knock", knocker.is_let_in(room, "LinkedByAuthEvents"), knocker.log()
+    )
     t.status(f"knock by {via}: join", knocker.join(room, answerer.server), 200)
     everybody_sees(t, room, [alice, our, knocker], knocker, "join", f"knock by {via}: the join")
