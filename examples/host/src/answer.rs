@@ -5,52 +5,35 @@ use std::sync::Arc;
 
 use matrix_knock::auth::CompiledRoom;
 use matrix_knock::error::ErrorResponse;
-use matrix_knock::event::{Event as _, EventType, Membership, OwnedPdu};
-use matrix_knock::id::{RoomId, UserId};
+use matrix_knock::event::{EventType, OwnedPdu};
+use matrix_knock::id::UserId;
 use matrix_knock::knocking::Details;
 use matrix_knock::pending::{Answer, Answering, Knocker, PendingKnocks};
-use matrix_knock::resident::answer::{Action, AnswerRequest, Answered, Inviting, UnsignedInvite};
+use matrix_knock::resident::answer::{Action, AnswerRequest, Answered, ClientAction, Inviting, UnsignedInvite};
 use matrix_knock::resident::{Decision, Refusal};
 use matrix_knock::state::StateMap;
 use matrix_knock::stripped_state::ShownTypes;
 use serde_json::json;
 
 use crate::host::{Host, now};
-use crate::http::{Reply, forbidden, not_found};
+use crate::http::{Reply, forbidden};
 use crate::store::{At, Room, StoreError, Task, TaskKind, prev_events};
 
 impl Host {
-    /// `POST /rooms/{roomId}/{invite,kick,ban,unban}`.
+    /// `POST /rooms/{roomId}/{invite,kick,ban,unban}`, by a user in the room.
     pub async fn client_answer(
         self: &Arc<Self>,
+        room: &Room,
         sender: UserId<'_>,
-        room_id: RoomId<'_>,
         target: UserId<'_>,
-        wish: &str,
+        action: ClientAction,
         reason: Option<String>,
     ) -> Reply {
-        let room = self.store.room(room_id).await?.filter(Room::is_joined).ok_or_else(|| not_found("Unknown room"))?;
-        let member = self.store.state_event(&room, At::Now, EventType::Member, target.as_str()).await?;
-        let membership = member.and_then(|member| member.member_facts().membership());
-        let action = match (wish, membership) {
-            ("invite", Some(Membership::Knock)) => Action::Accept,
-            ("invite", _) => Action::Invite,
-            ("kick", Some(Membership::Knock)) => Action::Decline,
-            ("kick", Some(Membership::Invite)) => Action::Revoke,
-            ("ban", Some(Membership::Knock)) => Action::Ban,
-            ("unban", _) => Action::Unban,
-            // Nothing of these is about a knock.
-            ("kick", Some(Membership::Join)) => {
-                self.change_membership(&room, sender, target, Membership::Leave, reason).await?;
-                return Ok("{}".to_owned());
-            }
-            ("ban", _) => {
-                self.change_membership(&room, sender, target, Membership::Ban, reason).await?;
-                return Ok("{}".to_owned());
-            }
-            (_, _) => return Err(forbidden("The user is not in the room")),
-        };
-        self.answer(AnswerRequest::new(action, sender, target), &room, reason).await?;
+        match action.action(self.store.membership(room, target).await?)? {
+            Some(action) => self.answer(AnswerRequest::new(action, sender, target), room, reason).await?,
+            // Nothing of this is about a knock.
+            None => self.change_membership(room, sender, target, action.membership(), reason).await?,
+        }
         Ok("{}".to_owned())
     }
 
@@ -98,10 +81,9 @@ impl Host {
 
     /// Drives an invite to its end, from where it is, and makes it a part of the room.
     pub async fn inviting(&self, task: Task, mut machine: Inviting) -> Result<(), ErrorResponse> {
-        let outcome = self.drive(task.id, &mut machine).await?;
-        let room = self.store.room(task.room_id.as_borrowed()).await?.ok_or(Refusal::UnknownRoom)?;
-        let appended = match outcome {
+        let appended = match self.drive(task.id, &mut machine).await? {
             Ok(countersigned) => {
+                let room = self.store.room(task.room_id.as_borrowed()).await?.ok_or(Refusal::UnknownRoom)?;
                 let _lock = self.lock(room.id.to_string()).await;
                 let state = self.store.state(&room, At::Now, &countersigned.reads()).await?;
                 match countersigned.accept(&state) {
@@ -116,17 +98,18 @@ impl Host {
         appended
     }
 
-    /// `GET /_knock/pending/{roomId}`: who knocks. The index is made of the knocks of the current state, in the order in
-    /// which they came; a larger host keeps it and applies each event to it.
-    pub async fn pending(&self, room: &Room) -> Result<PendingKnocks, StoreError> {
+    /// Who knocks. The index is made of the knocks of the current state, in the order in which they
+    /// came; a larger host keeps it and applies each event to it.
+    async fn pending(&self, room: &Room) -> Result<PendingKnocks, StoreError> {
         let mut knocks = PendingKnocks::new();
-        for knock in self.store.members(room, Some("knock")).await? {
+        for knock in self.store.knocks(room).await? {
             // Every event of the store knows its ID.
             let _applied = knocks.apply(&knock.event, knock.origin_server_ts);
         }
         Ok(knocks)
     }
 
+    /// `GET /_knock/pending/{roomId}`.
     pub async fn client_pending(&self, room: &Room) -> Reply {
         let knocks = self.pending(room).await?;
         let shown = |knock: &Knocker| json!({ "user": knock.user(), "reason": knock.reason(), "displayname": knock.displayname() });
@@ -135,17 +118,22 @@ impl Host {
 
     /// `POST /_knock/decline_all/{roomId}`: one answer to all who knock.
     pub async fn client_decline_all(self: &Arc<Self>, sender: UserId<'_>, room: &Room) -> Reply {
+        let knocks = self.store.knocks(room).await?.into_iter().map(|knock| knock.event);
+        let own = self.store.state_event(room, At::Now, EventType::Member, sender.as_str()).await?;
+        let memberships: StateMap<OwnedPdu> = knocks.chain(own).collect();
+        let state = self.store.state(room, At::Now, &CompiledRoom::reads()).await?;
+        let compiled = CompiledRoom::compile(room.version, &state);
+        let compiled = compiled.map_err(|_| forbidden("The room does not allow it"))?;
+        let door = Answering::new(&compiled, &memberships);
         let knocks = self.pending(room).await?;
-        let state: StateMap<OwnedPdu> = self.store.whole_state(room, At::Now).await?.into_iter().collect();
-        let compiled =
-            CompiledRoom::compile(room.version, &state).map_err(|_| forbidden("The room does not allow it"))?;
-        let door = Answering::new(&compiled, &state);
         let answers = door.all(Answer::Decline, sender.as_str(), knocks.iter().map(Knocker::user));
         let (mut declined, mut refused) = (0_u32, answers.refused.len());
         for answer in &answers.events {
             let target = UserId::parse(answer.target).map_err(StoreError::from)?;
             match self.answer(AnswerRequest::new(Action::Decline, sender, target), room, None).await {
                 Ok(()) => declined = declined.saturating_add(1),
+                // That is this server's fault, and no answer of the room.
+                Err(error) if error.status() == 500 => return Err(error),
                 Err(_) => refused = refused.saturating_add(1),
             }
         }

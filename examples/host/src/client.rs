@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use matrix_knock::error::{Errcode, ErrorResponse};
 use matrix_knock::event::{Event as _, EventType, Membership};
-use matrix_knock::id::{OwnedServerName, OwnedUserId, RoomId, UserId};
-use matrix_knock::resident::Residence;
+use matrix_knock::id::{OwnedServerName, OwnedUserId, UserId};
+use matrix_knock::resident::answer::ClientAction;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::host::Host;
-use crate::http::{Call, Reply, forbidden, invalid, no_such_endpoint, not_found};
+use crate::http::{Call, Reply, forbidden, invalid, no_such_endpoint, not_found, room_id};
 use crate::room::CreateRoom;
 use crate::store::{At, Room};
 use crate::sync::client_event;
@@ -26,7 +26,7 @@ struct Change {
 pub async fn handle(host: &Arc<Host>, call: &Call, rest: &[&str]) -> Reply {
     let user = host.client(call)?;
     let user = user.as_borrowed();
-    match (call.method.as_str(), rest) {
+    match (call.method(), rest) {
         // The library checks method, query and body by itself.
         (_, ["knock", _]) => host.client_knock(user, call).await,
         ("POST", ["createRoom"]) => {
@@ -34,7 +34,7 @@ pub async fn handle(host: &Arc<Host>, call: &Call, rest: &[&str]) -> Reply {
             Ok(json!({ "room_id": room_id.as_str() }).to_string())
         }
         ("POST", ["join", room] | ["rooms", room, "join"]) => {
-            let names = call.values("via").into_iter().chain(call.values("server_name"));
+            let names = call.values("via").chain(call.values("server_name"));
             let names = names.chain(call.json::<Change>()?.server);
             let servers = names.filter_map(|name| OwnedServerName::parse(name).ok()).collect();
             host.client_join(user, room, servers).await
@@ -42,17 +42,21 @@ pub async fn handle(host: &Arc<Host>, call: &Call, rest: &[&str]) -> Reply {
         ("POST", ["rooms", room, "leave"]) => {
             host.client_leave(user, room_id(room)?, call.json::<Change>()?.reason).await
         }
-        ("POST", ["rooms", room, wish @ ("invite" | "kick" | "ban" | "unban")]) => {
-            let change: Change = call.json()?;
-            let target =
-                change.user_id.ok_or_else(|| ErrorResponse::new(Errcode::MissingParam, "`user_id` is missing"))?;
+        ("POST", ["rooms", room, action]) => {
+            let action = ClientAction::of_segment(action).ok_or_else(no_such_endpoint)?;
+            let Change { user_id, reason, .. } = call.json()?;
+            let target = user_id.ok_or_else(|| ErrorResponse::new(Errcode::MissingParam, "`user_id` is missing"))?;
             let target = UserId::parse(&target).map_err(|_| invalid("Not a user ID"))?;
-            host.client_answer(user, room_id(room)?, target, wish, change.reason).await
+            host.client_answer(&host.room_of_member(user, room).await?, user, target, action, reason).await
         }
         ("GET", ["rooms", room, "members"]) => {
             let room = host.room_of_member(user, room).await?;
-            let members = host.store.members(&room, call.value("membership").as_deref()).await?;
-            Ok(format!(r#"{{"chunk":[{}]}}"#, members.iter().filter_map(client_event).collect::<Vec<_>>().join(",")))
+            let wanted = call.value("membership").map(|membership| membership.parse::<Membership>().ok());
+            let members = host.store.members(&room).await?.into_iter();
+            let members =
+                members.filter(|member| wanted.is_none_or(|it| it == member.event.member_facts().membership()));
+            let members: Vec<String> = members.filter_map(|member| client_event(&member)).collect();
+            Ok(format!(r#"{{"chunk":[{}]}}"#, members.join(",")))
         }
         ("GET", ["rooms", room, "state", event_type, key @ ..]) => {
             let room = host.room_of_member(user, room).await?;
@@ -98,11 +102,11 @@ pub async fn handle_own(host: &Arc<Host>, call: &Call, rest: &[&str]) -> Reply {
     }
     let user = host.client(call)?;
     let user = user.as_borrowed();
-    match (call.method.as_str(), rest) {
+    match (call.method(), rest) {
         ("GET", ["pending", room]) => host.client_pending(&host.room_of_member(user, room).await?).await,
         ("PUT", ["partial", room]) if host.test_hooks => {
             let room = host.room_of_member(user, room).await?;
-            host.store.set_room(&room, call.json::<Partial>()?.partial).await?;
+            host.store.set_partial(&room, call.json::<Partial>()?.partial).await?;
             Ok("{}".to_owned())
         }
         ("POST", ["decline_all", room]) if host.test_hooks => {
@@ -110,10 +114,6 @@ pub async fn handle_own(host: &Arc<Host>, call: &Call, rest: &[&str]) -> Reply {
         }
         _ => Err(no_such_endpoint()),
     }
-}
-
-fn room_id(text: &str) -> Result<RoomId<'_>, ErrorResponse> {
-    RoomId::parse(text).map_err(|_| invalid("Not a room ID"))
 }
 
 impl Host {
@@ -127,10 +127,9 @@ impl Host {
 
     /// The room, if this user is in it.
     async fn room_of_member(&self, user: UserId<'_>, room: &str) -> Result<Room, ErrorResponse> {
-        let room = self.store.room(room_id(room)?).await?.filter(|room| room.residence != Residence::Left);
+        let room = self.store.room(room_id(room)?).await?.filter(Room::is_joined);
         let room = room.ok_or_else(|| forbidden("You are not in the room"))?;
-        let member = self.store.state_event(&room, At::Now, EventType::Member, user.as_str()).await?;
-        match member.and_then(|member| member.member_facts().membership()) {
+        match self.store.membership(&room, user).await? {
             Some(Membership::Join) => Ok(room),
             _ => Err(forbidden("You are not in the room")),
         }

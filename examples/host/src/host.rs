@@ -7,9 +7,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use matrix_knock::RoomVersion;
 use matrix_knock::event::Ed25519Key;
 use matrix_knock::id::{OwnedServerName, OwnedUserId, UserId};
-use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
+use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard, Semaphore};
 
 use crate::config::Config;
+use crate::http::ALL_LONG_BODIES;
 use crate::peers::Peers;
 use crate::store::Store;
 
@@ -21,6 +22,8 @@ pub struct Host {
     pub test_hooks: bool,
     pub store: Store,
     pub peers: Peers,
+    /// The space for long bodies of requests, in KiB.
+    pub long_bodies: Arc<Semaphore>,
     locks: Mutex<HashMap<String, Arc<AsyncMutex<()>>>>,
 }
 
@@ -28,12 +31,13 @@ impl Host {
     pub fn new(config: Config, key: Ed25519Key, store: Store) -> Result<Self, reqwest::Error> {
         let key = Arc::new(key);
         Ok(Self {
+            versions: config.versions(),
             peers: Peers::new(config.server_name.clone(), Arc::clone(&key), config.insecure_peers)?,
             name: config.server_name,
             key,
-            versions: config.versions,
             test_hooks: config.test_hooks,
             store,
+            long_bodies: Arc::new(Semaphore::new(ALL_LONG_BODIES)),
             locks: Mutex::default(),
         })
     }
@@ -47,8 +51,9 @@ impl Host {
         user.server_name() == self.name
     }
 
-    /// Takes a lock of this name: that of a room, while an event is checked by its current state and appended; or that of a
-    /// user in a room, while the user knocks on it or leaves it from outside. Nothing is asked of other servers under the former.
+    /// Takes a lock of this name: that of a room, while an event is checked by its current state
+    /// and appended; or that of a user in a room, while the user knocks on it or leaves it from
+    /// outside. Nothing is asked of other servers under the former.
     pub async fn lock(&self, name: String) -> OwnedMutexGuard<()> {
         const MANY: usize = 1000;
         let lock = {

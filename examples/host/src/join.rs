@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use matrix_knock::RoomVersion;
 use matrix_knock::auth::{Rule, Selection, server_is_allowed};
 use matrix_knock::error::{Errcode, ErrorResponse};
 use matrix_knock::event::{Event, EventType, Membership, OwnedPdu, Pdu, Proposal};
@@ -10,10 +9,10 @@ use matrix_knock::id::{OwnedServerName, RoomId, RoomIdOrAlias, ServerName, UserI
 use matrix_knock::receipt::Outcome;
 use matrix_knock::resident::{Refusal, Residence};
 use matrix_knock::state::Reads;
-use matrix_knock::template::{Template, TemplateError};
+use matrix_knock::template::{CheckedTemplate, Details, Expected, Template, TemplateError};
 use matrix_knock::wire::BuiltRequest;
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::host::{Host, now};
 use crate::http::{Call, Reply, encoded, forbidden, invalid, not_found};
@@ -38,8 +37,7 @@ impl Host {
         let joined = json!({ "room_id": room_id.as_str() }).to_string();
         let id = room_id.as_borrowed();
         if let Some(room) = self.store.room(id).await?.filter(|room| room.residence == Residence::Joined) {
-            let member = self.store.state_event(&room, At::Now, EventType::Member, user.as_str()).await?;
-            if member.and_then(|member| member.member_facts().membership()) != Some(Membership::Join) {
+            if self.store.membership(&room, user).await? != Some(Membership::Join) {
                 self.change_membership(&room, user, user, Membership::Join, None).await?;
             }
             return Ok(joined);
@@ -67,31 +65,14 @@ impl Host {
         user: UserId<'_>,
         room_id: RoomId<'_>,
     ) -> Result<(), ErrorResponse> {
-        #[derive(Deserialize)]
-        struct Made {
-            room_version: String,
-            event: Map<String, Value>,
-        }
         let (room, who) = (encoded(room_id.as_str()), encoded(user.as_str()));
         let versions = self.versions.iter().map(|version| format!("ver={version}")).collect::<Vec<_>>().join("&");
         let answer = self.peers.get(server, format!("/_matrix/federation/v1/make_join/{room}/{who}"), versions).await;
-        let made: Made = serde_json::from_str(&answered(answer)?).map_err(|_| bad_gateway())?;
-        let version = RoomVersion::parse_among(&made.room_version, &self.versions).map_err(|_| bad_gateway())?;
-        // The template is another server's: what is signed is of this room, by this user, and a plain join.
-        let mut event = made.event;
-        event.retain(|key, _| matches!(key.as_str(), "auth_events" | "prev_events" | "depth"));
-        let mut content = Map::from_iter([("membership".to_owned(), json!("join"))]);
-        content.extend(self.name_of(user).await?.map(|name| ("displayname".to_owned(), json!(name))));
-        let fields = [
-            ("type", "m.room.member"),
-            ("room_id", room_id.as_str()),
-            ("sender", user.as_str()),
-            ("state_key", user.as_str()),
-        ];
-        event.extend(fields.map(|(key, value)| (key.to_owned(), json!(value))));
-        event.insert("content".to_owned(), Value::Object(content));
-        event.insert("origin_server_ts".to_owned(), json!(now()));
-        let signed = self.signed(version, &Value::Object(event).to_string())?;
+        let expected = Expected::Join(&self.versions);
+        let template = CheckedTemplate::read(expected, room_id, user, &answered(answer)?).map_err(|_| bad_gateway())?;
+        let version = template.version();
+        let details = Details { displayname: self.name_of(user).await?, ..Details::default() };
+        let signed = self.signed(version, &template.to_event(&details, self.name.as_borrowed(), now()))?;
         let request = BuiltRequest {
             method: "PUT",
             path: format!("/_matrix/federation/v2/send_join/{room}/{}", encoded(signed.event_id())),
@@ -121,7 +102,7 @@ impl Host {
         if user.server_name() != origin {
             return Err(Refusal::UserOfOtherServer.into());
         }
-        if !call.values("ver").iter().any(|version| room.version == **version) {
+        if !call.values("ver").any(|version| room.version == *version) {
             return Err(Refusal::IncompatibleRoomVersion(room.version).into());
         }
         let join = Proposal::of_oneself(user.as_str(), Membership::Join);

@@ -8,7 +8,7 @@ use matrix_knock::Ed25519;
 use matrix_knock::RoomVersion;
 use matrix_knock::client::{KnockRequest, KnockResponse};
 use matrix_knock::error::ErrorResponse;
-use matrix_knock::event::{EventType, Sign as _};
+use matrix_knock::event::Sign as _;
 use matrix_knock::id::{OwnedRoomId, OwnedServerName, RoomIdOrAlias, UserId};
 use matrix_knock::knocking::room_state::MAX_ANSWER_BYTES;
 use matrix_knock::knocking::{Details, Intent, Knocking, OwnMembership, Start};
@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use crate::host::{Host, now};
 use crate::http::{Call, Reply, encoded, not_found};
 use crate::peers::Answer;
-use crate::store::{At, Outside, StoreError, Task, TaskKind};
+use crate::store::{Outside, StoreError, Task, TaskKind};
 
 /// The pause before a server that did not answer is sent the same event once more.
 const PAUSE: Duration = Duration::from_secs(2);
@@ -34,12 +34,7 @@ impl Host {
         let (room_id, servers) = self.resolve(request.room_id_or_alias(), request.via().to_vec()).await?;
         let room = self.store.room(room_id.as_borrowed()).await?.filter(|room| room.residence == Residence::Joined);
         let own = match &room {
-            Some(room) => {
-                let member = self.store.state_event(room, At::Now, EventType::Member, user.as_str()).await?;
-                OwnMembership::InRoom(
-                    member.and_then(|member| matrix_knock::event::Event::member_facts(&member).membership()),
-                )
-            }
+            Some(room) => OwnMembership::InRoom(self.store.membership(room, user).await?),
             None => OwnMembership::OutOfBand,
         };
         let details = Details {
@@ -126,7 +121,7 @@ impl Host {
 
     /// The versions to offer: all, unless a test says otherwise.
     fn offered(&self, call: &Call) -> Result<Vec<RoomVersion>, ErrorResponse> {
-        let header = call.headers.get("X-Knock-Versions").filter(|_| self.test_hooks);
+        let header = call.parts.headers.get("X-Knock-Versions").filter(|_| self.test_hooks);
         let Some(header) = header else { return Ok(self.versions.clone()) };
         let names = header.to_str().unwrap_or_default().split(',');
         Ok(names.filter_map(|name| name.trim().parse().ok()).collect())

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::host::{Host, now};
 use crate::http::{Reply, forbidden};
-use crate::store::{Outside, Room, Task, TaskKind};
+use crate::store::{Outside, Room, StoreError, Task, TaskKind};
 
 impl Host {
     /// `POST /rooms/{roomId}/leave`.
@@ -59,25 +59,25 @@ impl Host {
         if !rooms.iter().any(|(room, membership)| *room == room_id && waits(membership)) {
             return Err(forbidden("You are not in the room"));
         }
-        Ok(self.store.set_outside(user, room_id, &local_leave(user.as_str())).await?)
+        Ok(self.store.set_outside(user, room_id, &local_leave(user.as_str())?).await?)
     }
 
     /// Drives a leave to its end, from where it is. For the client it is over in any case.
     pub async fn retracting(&self, task: Task, mut machine: Retracting) -> Result<(), ErrorResponse> {
         let left = match self.drive(task.id, &mut machine).await? {
-            Retracted::InRoom { event, .. } => Outside::left(&event),
+            Retracted::InRoom { event, .. } => Outside::left(event.text(), event.event_id())?,
             Retracted::LocallyOnly { failure } => {
                 eprintln!("knock-host: {} has left {} only here: {failure}", task.user_id, task.room_id);
-                local_leave(&task.user_id)
+                local_leave(&task.user_id)?
             }
         };
         Ok(self.store.end(task, Some(&left)).await?)
     }
 }
 
-/// The leave that a client is shown where no room has one. Its ID cannot be that of an event.
-fn local_leave(user: &str) -> Outside {
+/// Returns the leave that a client is shown where no room has one. Its ID cannot be that of an event.
+fn local_leave(user: &str) -> Result<Outside, StoreError> {
     let event = json!({ "type": "m.room.member", "state_key": user, "sender": user, "origin_server_ts": now(),
         "content": { "membership": "leave" } });
-    Outside::Left { event: event.to_string(), event_id: format!("$local:{}", now()) }
+    Outside::left(&event.to_string(), &format!("$local:{}", now()))
 }

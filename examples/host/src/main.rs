@@ -25,56 +25,48 @@ mod server;
 mod store;
 mod sync;
 
+use std::io::Error as IoError;
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use clap::Parser as _;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::config::{Config, UsageError};
+use crate::config::Config;
 use crate::host::Host;
 use crate::store::{Store, StoreError};
 
 /// Why the server does not start, or ends.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
-    #[error("{0}\n{usage}", usage = config::USAGE)]
-    Usage(#[from] UsageError),
-    #[error("the database `{path}`: {error}")]
-    Database { path: String, error: StoreError },
-    #[error("cannot listen on {address}: {error}")]
-    Listen { address: std::net::SocketAddr, error: std::io::Error },
+    #[error("the database `{0}`: {1}")]
+    Database(String, StoreError),
+    #[error("cannot listen on {0}: {1}")]
+    Listen(SocketAddr, IoError),
     #[error("cannot set up the HTTP client: {0}")]
     Client(#[from] reqwest::Error),
     #[error("{0}")]
-    Io(#[from] std::io::Error),
+    Io(#[from] IoError),
 }
 
-fn main() -> ExitCode {
-    let failure = match run() {
-        Ok(()) => return ExitCode::SUCCESS,
-        Err(failure) => failure,
-    };
+#[tokio::main]
+async fn main() -> ExitCode {
+    // A wrong command line ends the process here, with status 2.
+    let Err(failure) = serve(Config::parse()).await else { return ExitCode::SUCCESS };
     eprintln!("knock-host: {failure}");
-    ExitCode::from(if matches!(failure, Failure::Usage(_)) { 2 } else { 1 })
-}
-
-fn run() -> Result<(), Failure> {
-    let Some(config) = Config::of_arguments(pico_args::Arguments::from_env())? else {
-        println!("{}", config::USAGE);
-        return Ok(());
-    };
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(serve(config))
+    ExitCode::FAILURE
 }
 
 async fn serve(config: Config) -> Result<(), Failure> {
     let path = config.database.as_ref().map_or("(in memory)".into(), |path| path.display().to_string());
-    let database = |error| Failure::Database { path: path.clone(), error };
+    let database = |error| Failure::Database(path.clone(), error);
     let store = Store::open(config.database.as_deref(), config.server_name.as_borrowed()).map_err(database)?;
     let key = store.signing_key().await.map_err(database)?;
-    let address = config.listen;
-    let listener = TcpListener::bind(address).await.map_err(|error| Failure::Listen { address, error })?;
+    let listener = TcpListener::bind(config.listen).await.map_err(|error| Failure::Listen(config.listen, error))?;
+    let address = listener.local_addr()?;
     let mut terminated = signal(SignalKind::terminate())?;
     let host = Arc::new(Host::new(config, key, store)?);
 

@@ -49,7 +49,7 @@ pub struct Peers {
     key: Arc<Ed25519Key>,
     http: reqwest::Client,
     /// When a server was asked for its keys last.
-    asked_for_keys: Mutex<HashMap<OwnedServerName, u64>>,
+    asked_for_keys: Mutex<HashMap<String, u64>>,
 }
 
 impl Peers {
@@ -97,18 +97,18 @@ impl Peers {
         self.send(server, &request, MAX_ANSWER_BYTES).await
     }
 
-    /// Asks a server for its keys, unless that was done a moment ago.
+    /// Asks a server for its keys, unless it was asked in vain a moment ago.
     async fn fetch_keys(&self, server: ServerName<'_>) -> Option<ServerKeys> {
-        {
-            let mut asked = self.asked_for_keys.lock().unwrap_or_else(PoisonError::into_inner);
-            let now = now();
-            asked.retain(|_, time| now.saturating_sub(*time) < KEY_PAUSE);
-            if asked.insert(server.into_owned(), now).is_some() {
-                return None;
-            }
+        let asked = || self.asked_for_keys.lock().unwrap_or_else(PoisonError::into_inner);
+        asked().retain(|_, time| now().saturating_sub(*time) < KEY_PAUSE);
+        if asked().contains_key(server.as_str()) {
+            return None;
         }
-        let answer = read(self.http.get(url(server, "/_matrix/key/v2/server")), MAX_KEY_DOCUMENT_BYTES).await?;
-        ServerKeys::parse(server, &answer.body, &Ed25519).ok().filter(|_| answer.status == 200)
+        let answer = read(self.http.get(url(server, "/_matrix/key/v2/server")), MAX_KEY_DOCUMENT_BYTES).await;
+        // The pause begins with the answer: who waited for it shall not wait for the next one.
+        asked().insert(server.to_string(), now());
+        let answer = answer.filter(|answer| answer.status == 200)?;
+        ServerKeys::parse(server, &answer.body, &Ed25519).ok()
     }
 
     /// This server's own key document.
@@ -230,7 +230,11 @@ impl Host {
     /// Sends what is to be sent to a server, until nothing is left.
     async fn deliver_to(&self, destination: ServerName<'_>) {
         let mut pause = Duration::from_secs(1);
-        while let Ok(events) = self.store.outgoing(destination).await {
+        loop {
+            let Ok(events) = self.store.outgoing(destination).await else {
+                tokio::time::sleep(MAX_PAUSE).await;
+                continue;
+            };
             let (Some((first, _)), Some((last, _))) = (events.first(), events.last()) else { return };
             // The same events have the same ID, also after a restart; other events have another one.
             let path =
@@ -241,11 +245,10 @@ impl Host {
                 format!(r#"{{"origin":"{}","origin_server_ts":{},"pdus":[{}]}}"#, self.name, now(), texts.join(","));
             let request = BuiltRequest { method: "PUT", path, query: String::new(), body: Some(body) };
             let answer = self.peers.send(destination, &request, MAX_ANSWER_BYTES).await;
-            if answer.is_some_and(|answer| answer.status == 200) {
+            let is_taken = answer.is_some_and(|answer| answer.status == 200);
+            // If the database does not note it, the same is sent once more, but not at once.
+            if is_taken && self.store.delivered(destination, last).await.is_ok() {
                 pause = Duration::from_secs(1);
-                if self.store.delivered(destination, last).await.is_err() {
-                    return;
-                }
                 continue;
             }
             tokio::time::sleep(pause).await;

@@ -107,9 +107,9 @@ impl Host {
         if self.store.position_after(room, &prev_events).await?.is_none() {
             for missing in self.missing_events(origin, room, &event_id).await? {
                 match self.receive_event(origin, room, &missing, Relay::No).await {
-                    Ok(_) => {}
                     Err(NotTaken::Store(error)) => return Err(error.into()),
                     Err(error) => eprintln!("knock-host: an event of {} that was missing: {error}", room.id),
+                    Ok(_) => {}
                 }
             }
         }
@@ -261,10 +261,7 @@ impl Host {
             Outside::Knock(knock) if self.test_hooks => drop(knock.sent(current).msc4233_denial(&event, origin)?),
             Outside::Knock(_) | Outside::Left { .. } => return Err(NotTaken::NotInRoom),
         }
-        let left = Outside::Left {
-            event: event.pdu().to_federation(version).map_err(PduError::from)?,
-            event_id: event.event_id().to_owned(),
-        };
+        let left = Outside::left(&event.pdu().to_federation(version).map_err(PduError::from)?, event.event_id())?;
         self.store.set_outside(user, room_id, &left).await?;
         Ok(event.event_id().to_owned())
     }

@@ -12,10 +12,10 @@ use matrix_knock::event::{
     Event, EventType, FormattedPdu, Membership, NoVerifier, OwnedPdu, Pdu, Proposal, SignError, SignedEvent,
     room_id_of_create, sign_event,
 };
-use matrix_knock::id::{OwnedRoomId, ServerName, UserId};
+use matrix_knock::id::{OwnedEventId, OwnedRoomId, ServerName, UserId};
 use matrix_knock::policy::{PolicyServer, PolicyVerdict};
 use matrix_knock::resident::{Residence, must_also_reach};
-use matrix_knock::state::{Reads, RoomState};
+use matrix_knock::state::{Reads, RoomState, StateMap};
 use matrix_knock::template::{CheckedTemplate, Details, Template};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -69,11 +69,7 @@ impl Host {
         let join = json!({ "type": "m.room.member", "state_key": creator.as_str(), "sender": creator.as_str(),
             "content": content, "room_id": room.id.as_str(), "origin_server_ts": now(), "depth": 2, "prev_events": before,
             "auth_events": if has_creators { json!([]) } else { json!(before) } });
-        let join = self.signed(version, &join.to_string())?;
-        self.store.set_room(&room, false).await?;
-        self.store.append(&room, create, Status::Accepted, Relay::No).await?;
-        self.append_signed(&room, &join, None).await?;
-        let room = Room { residence: Residence::Joined, ..room };
+        let join = OwnedPdu::from(self.signed(version, &join.to_string())?.pdu().map_err(StoreError::from)?);
 
         let mut levels = Map::new();
         if !has_creators {
@@ -86,16 +82,27 @@ impl Host {
         levels.extend(wish.power_level_content_override);
         let entry = |event_type: &str, content| (event_type.to_owned(), String::new(), content);
         // Of two for the same entry the later one counts.
-        let mut state = vec![
+        let mut entries = vec![
             entry("m.room.power_levels", Value::Object(levels)),
             entry("m.room.join_rules", json!({ "join_rule": join_rule })),
         ];
-        state.extend(wish.initial_state.into_iter().map(|event| (event.event_type, event.state_key, event.content)));
-        state.extend(wish.name.map(|name| entry("m.room.name", json!({ "name": name }))));
-        state.extend(wish.topic.map(|topic| entry("m.room.topic", json!({ "topic": topic }))));
-        for (event_type, state_key, content) in state {
-            self.send_state(&room, creator, &event_type, &state_key, &content).await?;
+        entries.extend(wish.initial_state.into_iter().map(|event| (event.event_type, event.state_key, event.content)));
+        entries.extend(wish.name.map(|name| entry("m.room.name", json!({ "name": name }))));
+        entries.extend(wish.topic.map(|topic| entry("m.room.topic", json!({ "topic": topic }))));
+
+        let mut events = vec![create, join];
+        let mut state: StateMap<OwnedPdu> = events.iter().cloned().collect();
+        for ((event_type, state_key, content), depth) in entries.iter().zip(2..) {
+            let change = StateChange { event_type, state_key: Some(state_key), sender: creator.as_str(), version };
+            let last = events.last().and_then(|event| event.event_id()).unwrap_or_default();
+            let last = (OwnedEventId::parse(last).map_err(StoreError::from)?, depth);
+            let signed = self.state_event(&room, &change, content, &state, &[last])?;
+            let event = OwnedPdu::from(signed.pdu().map_err(StoreError::from)?);
+            state.extend([event.clone()]);
+            events.push(event);
         }
+        // The room is there with all of this, or not at all.
+        self.store.create(&room, events).await?;
         Ok(room.id)
     }
 
@@ -124,7 +131,7 @@ impl Host {
         let id = room_id_of_create(version, signed.event_id()).unwrap_or(made);
         let id = OwnedRoomId::parse(id).map_err(StoreError::from)?;
         let create = OwnedPdu::from(signed.pdu().map_err(StoreError::from)?);
-        Ok((Room { id, version, residence: Residence::Left }, create))
+        Ok((Room { id, version, residence: Residence::Joined }, create))
     }
 
     /// Signs an event of this server.
@@ -150,30 +157,41 @@ impl Host {
         state_key: &str,
         content: &Value,
     ) -> Result<String, ErrorResponse> {
-        let proposed =
+        let change =
             StateChange { event_type, state_key: Some(state_key), sender: sender.as_str(), version: room.version };
-        let state = self.store.state(room, At::Now, &proposed.reads()).await?;
-        proposed.authorize(&state)?;
-        let mut auth_events = Vec::new();
-        for (event_type, key) in proposed.reads().iter() {
-            let is_named = event_type != EventType::Create || !room.version.rules().create_event_is_room_id;
-            let event = state.event(event_type, key)?.filter(|_| is_named);
-            auth_events.extend(event.and_then(Event::event_id).map(str::to_owned));
-        }
-        let extremities = self.store.extremities(room).await?;
-        let depth = extremities.iter().map(|(_, depth)| *depth).max().unwrap_or(0).saturating_add(1);
-        let prev_events: Vec<&str> = extremities.iter().map(|(id, _)| id.as_str()).collect();
-        let event = json!({ "type": event_type, "state_key": state_key, "sender": sender.as_str(), "content": content,
-            "room_id": room.id.as_str(), "origin_server_ts": now(), "depth": depth, "auth_events": auth_events,
-            "prev_events": prev_events });
-        let signed = self.signed(room.version, &event.to_string())?;
+        let state = self.store.state(room, At::Now, &change.reads()).await?;
+        let signed = self.state_event(room, &change, content, &state, &self.store.extremities(room).await?)?;
         let signed = self.shown_to_policy_server(room, signed).await?;
 
         let _lock = self.lock(room.id.to_string()).await;
-        let state = self.store.state(room, At::Now, &proposed.reads()).await?;
-        proposed.authorize(&state)?;
+        let state = self.store.state(room, At::Now, &change.reads()).await?;
+        change.authorize(&state)?;
         self.append_signed(room, &signed, None).await?;
         Ok(signed.event_id().to_owned())
+    }
+
+    /// Makes a state event, other than a member event, if this state of the room allows it.
+    fn state_event(
+        &self,
+        room: &Room,
+        change: &StateChange<'_>,
+        content: &Value,
+        state: &impl RoomState,
+        prev_events: &[(OwnedEventId, u64)],
+    ) -> Result<SignedEvent, ErrorResponse> {
+        change.authorize(state)?;
+        let mut auth_events = Vec::new();
+        for (event_type, key) in change.reads().iter() {
+            let is_named = event_type != EventType::Create || !room.version.rules().create_event_is_room_id;
+            let event = state.event(event_type, key)?.filter(|_| is_named);
+            auth_events.extend(event.as_ref().and_then(Event::event_id).map(str::to_owned));
+        }
+        let depth = prev_events.iter().map(|(_, depth)| *depth).max().unwrap_or(0).saturating_add(1);
+        let prev_events: Vec<&str> = prev_events.iter().map(|(id, _)| id.as_str()).collect();
+        let event = json!({ "type": change.event_type, "state_key": change.state_key, "sender": change.sender,
+            "content": content, "room_id": room.id.as_str(), "origin_server_ts": now(), "depth": depth,
+            "auth_events": auth_events, "prev_events": prev_events });
+        self.signed(room.version, &event.to_string())
     }
 
     /// Changes a membership in a room that this server is in, where the library has no step for it: a join, a kick or a ban of
@@ -185,7 +203,7 @@ impl Host {
         target: UserId<'_>,
         membership: Membership,
         reason: Option<String>,
-    ) -> Result<String, ErrorResponse> {
+    ) -> Result<(), ErrorResponse> {
         let proposal = Proposal { sender: sender.as_str(), target: target.as_str(), membership };
         let reads = matrix_knock::auth::Selection::of(room.version, &proposal).reads();
         let state = self.store.state(room, At::Now, &reads).await?;
@@ -204,8 +222,7 @@ impl Host {
         let authorized = authorize(room.version, &event, &state, &NoVerifier)
             .map_err(|_| forbidden("The room does not allow it"))?;
         let also = must_also_reach(&authorized, &state, self.name.as_borrowed())?;
-        self.append_signed(room, &signed, also.map(|reach| reach.server)).await?;
-        Ok(signed.event_id().to_owned())
+        Ok(self.append_signed(room, &signed, also.map(|reach| reach.server)).await?)
     }
 
     /// The display name of a user of this server.
@@ -279,7 +296,7 @@ impl StateChange<'_> {
             return Err(forbidden("The state key is another user"));
         }
         let creation: Value = serde_json::from_str(create.content()).unwrap_or_default();
-        let server = |user: &str| user.split_once(':').map(|(_, server)| server.to_owned());
+        let server = |user| UserId::parse(user).ok().map(UserId::server_name);
         if creation.get("m.federate") == Some(&Value::Bool(false)) && server(self.sender) != server(create.sender()) {
             return Err(forbidden("The room is not federated"));
         }
@@ -290,14 +307,9 @@ impl StateChange<'_> {
         let is_creator = is_first || others.is_some_and(|users| users.iter().any(|user| user == self.sender));
         let power = match &levels {
             _ if is_creator && self.version.rules().create_event_is_room_id => i64::MAX,
-            None => {
-                if is_first {
-                    100
-                } else {
-                    0
-                }
-            }
             Some(levels) => level(levels, &["users", self.sender]).or(level(levels, &["users_default"])).unwrap_or(0),
+            None if is_first => 100,
+            None => 0,
         };
         let (default, otherwise) = if self.state_key.is_some() { ("state_default", 50) } else { ("events_default", 0) };
         let needed = levels.as_ref().map_or(0, |levels| {

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use matrix_knock::Ed25519;
 use matrix_knock::error::ErrorResponse;
 use matrix_knock::event::{Event as _, OwnedPdu};
-use matrix_knock::id::{OwnedServerName, RoomId, ServerName, UserId};
+use matrix_knock::id::{OwnedServerName, ServerName, UserId};
 use matrix_knock::resident::{Knock, Leave};
 use matrix_knock::x_matrix::{Authorization, XMatrixError};
 use serde::Deserialize;
 use serde_json::json;
 
 use crate::host::{Host, now};
-use crate::http::{Call, Reply, forbidden, invalid, no_such_endpoint, not_found};
+use crate::http::{Call, Reply, forbidden, invalid, no_such_endpoint, not_found, room_id};
 use crate::join::list;
 use crate::store::{At, Room, StoreError};
 
@@ -26,7 +26,7 @@ pub async fn handle(host: &Arc<Host>, call: &Call, version: &str, rest: &[&str])
     }
     let origin = host.authenticate(call).await?;
     let origin = origin.as_borrowed();
-    match (call.method.as_str(), version, rest) {
+    match (call.method(), version, rest) {
         // The steps of the library check method, version and path by themselves.
         (_, _, ["make_knock", ..]) => host.make::<Knock>(origin, call).await,
         (_, _, ["send_knock", ..]) => host.send::<Knock>(origin, call).await,
@@ -44,7 +44,7 @@ pub async fn handle(host: &Arc<Host>, call: &Call, version: &str, rest: &[&str])
             if !host.store.has_joined_user(&room, origin).await? {
                 return Err(forbidden("The server is not in the room"));
             }
-            match (call.method.as_str(), *name, rest) {
+            match (call.method(), *name, rest) {
                 ("GET", "state", []) => host.send_state_at(call, &room, false).await,
                 ("GET", "state_ids", []) => host.send_state_at(call, &room, true).await,
                 ("GET", "backfill", []) => host.send_backfill(call, &room).await,
@@ -60,10 +60,6 @@ pub async fn handle(host: &Arc<Host>, call: &Call, version: &str, rest: &[&str])
     }
 }
 
-fn room_id(text: &str) -> Result<RoomId<'_>, ErrorResponse> {
-    RoomId::parse(text).map_err(|_| matrix_knock::error::PathError::RoomId.into())
-}
-
 impl Host {
     /// The server that has signed the request.
     async fn authenticate(&self, call: &Call) -> Result<OwnedServerName, ErrorResponse> {
@@ -72,8 +68,9 @@ impl Host {
         let (origin, key_id) = (authorization.origin(), authorization.key_id().as_str().to_owned());
         let keys: Vec<_> = self.keys_of(origin, [key_id]).await?.into_iter().collect();
         let content = if call.body.is_empty() { None } else { Some(call.text()?) };
-        let (uri, own) = (call.path_and_query(), self.name.as_borrowed());
-        let verified = authorization.verify(&call.method, &uri, content, own, &keys, &Ed25519, now())?;
+        let uri = call.parts.uri.path_and_query().map_or("/", |uri| uri.as_str());
+        let own = self.name.as_borrowed();
+        let verified = authorization.verify(call.method(), uri, content, own, &keys, &Ed25519, now())?;
         Ok(verified.into_owned())
     }
 
@@ -126,7 +123,7 @@ impl Host {
 
     /// `GET /backfill`: the events up to these, the latest first.
     async fn send_backfill(&self, call: &Call, room: &Room) -> Reply {
-        let last = self.last_of(room, &call.values("v")).await?;
+        let last = self.last_of(room, &call.values("v").collect::<Vec<_>>()).await?;
         let limit = call.value("limit").and_then(|limit| limit.parse().ok()).unwrap_or(MAX_EVENTS).min(MAX_EVENTS);
         let line = self.store.line(room, last, limit).await?;
         Ok(self.answer_with(&format!(r#""pdus":{}"#, list(line.iter().rev().map(|stored| &stored.event)))))

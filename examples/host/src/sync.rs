@@ -4,12 +4,11 @@ use std::collections::BTreeMap;
 
 use matrix_knock::error::ErrorResponse;
 use matrix_knock::event::{Event as _, EventType, Membership};
-use matrix_knock::id::{OwnedRoomId, UserId};
+use matrix_knock::id::{EventId, OwnedRoomId, UserId};
 use matrix_knock::knocking::room_state::ShowUnverified;
 use matrix_knock::stripped_state::{self, StrippedEvent};
-use matrix_knock::sync::{KnockedRoom, Section};
-use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
+use matrix_knock::sync::{self, KnockedRoom, Section};
+use serde_json::json;
 
 use crate::host::Host;
 use crate::http::Reply;
@@ -36,7 +35,7 @@ impl Host {
         }
         let sections = [Section::Invite, Section::Join, Section::Knock, Section::Leave].map(|section| {
             let entries = rooms.iter().filter(|(_, (of, _))| *of == section);
-            let entries = entries.map(|(room_id, (_, entry))| format!("{}:{entry}", json(room_id)));
+            let entries = entries.map(|(room_id, (_, entry))| format!("{}:{entry}", json!(room_id.as_str())));
             format!(r#""{section}":{{{}}}"#, entries.collect::<Vec<_>>().join(","))
         });
         Ok(format!(r#"{{"next_batch":"all","rooms":{{{}}}}}"#, sections.join(",")))
@@ -44,18 +43,19 @@ impl Host {
 
     /// A room whose state this server has.
     async fn room_entry(&self, user: UserId<'_>, room: &Room, section: Section) -> Result<String, ErrorResponse> {
-        let state = self.store.state(room, At::Now, &stripped_state::reads_for_client(user)).await?;
+        let reads = stripped_state::reads_for_client(user);
+        let state = self.store.state(room, At::Now, &reads).await?;
         Ok(match section {
             Section::Knock => KnockedRoom::new(stripped_state::for_client(&state, user)?, user).to_string(),
             Section::Invite => invite_entry(&stripped_state::for_client(&state, user)?),
             Section::Join => {
                 let timeline = self.store.line(room, i64::MAX, MAX_TIMELINE).await?;
                 let timeline: Vec<String> = timeline.iter().filter_map(client_event).collect();
-                // Of the members there is the endpoint `members`.
-                let state = stripped_state::events(&state).filter_map(|event| Some(event.ok()?.event_id()?.to_owned()));
+                // Of the other members there is the endpoint `members`.
                 let mut events = Vec::new();
-                for event_id in state.collect::<Vec<_>>() {
-                    events.extend(self.store.event(room, &event_id).await?.as_ref().and_then(client_event));
+                for (event_type, key) in reads.iter() {
+                    let event = self.store.stored_state(room, At::Now, event_type, key).await?;
+                    events.extend(event.as_ref().and_then(client_event));
                 }
                 format!(
                     r#"{{"state":{{"events":[{}]}},"timeline":{{"events":[{}],"limited":true}}}}"#,
@@ -64,9 +64,8 @@ impl Host {
                 )
             }
             Section::Leave => {
-                let member = self.store.state_event(room, At::Now, EventType::Member, user.as_str()).await?;
-                let event_id = member.as_ref().and_then(|member| member.event_id()).unwrap_or_default();
-                leave_entry(self.store.event(room, event_id).await?.as_ref().and_then(client_event))
+                let member = self.store.stored_state(room, At::Now, EventType::Member, user.as_str()).await?;
+                leave_entry(member.as_ref().and_then(client_event))
             }
         })
     }
@@ -83,7 +82,7 @@ fn outside_entry(user: UserId<'_>, outside: &Outside) -> (Section, String) {
             let shown = invite.invite_state(ShowUnverified::default());
             (Section::Invite, invite_entry(&shown.into_iter().map(StrippedEvent::from).collect::<Vec<_>>()))
         }
-        Outside::Left { event, event_id } => (Section::Leave, leave_entry(shown(event, event_id))),
+        Outside::Left { shown, .. } => (Section::Leave, leave_entry(Some(shown.clone()))),
     }
 }
 
@@ -96,29 +95,8 @@ fn leave_entry(event: Option<String>) -> String {
     format!(r#"{{"timeline":{{"events":[{}],"limited":false}}}}"#, event.unwrap_or_default())
 }
 
-fn json(value: &(impl Serialize + ?Sized)) -> String {
-    serde_json::to_string(value).unwrap_or_default()
-}
-
 /// An event as clients see it.
 pub fn client_event(stored: &Stored) -> Option<String> {
-    shown(stored.event.text(), stored.event.event_id()?)
-}
-
-fn shown(event: &str, event_id: &str) -> Option<String> {
-    #[derive(Serialize, Deserialize)]
-    struct Shown<'e> {
-        #[serde(borrow)]
-        content: &'e RawValue,
-        #[serde(default)]
-        event_id: String,
-        origin_server_ts: i64,
-        sender: String,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        state_key: Option<String>,
-        r#type: String,
-    }
-    let mut shown: Shown<'_> = serde_json::from_str(event).ok()?;
-    shown.event_id = event_id.to_owned();
-    serde_json::to_string(&shown).ok()
+    let event_id = stored.event.event_id().and_then(|id| EventId::parse(id).ok());
+    sync::client_event(&stored.event, event_id, u64::try_from(stored.origin_server_ts).unwrap_or(0), None)
 }

@@ -1,9 +1,10 @@
 //! What stands outside of rooms: the users' memberships in rooms that this server is not in, and machines under way.
 
-use matrix_knock::event::SignedEvent;
-use matrix_knock::id::{OwnedRoomId, OwnedServerName, RoomId, UserId};
+use matrix_knock::event::Pdu;
+use matrix_knock::id::{EventId, OwnedRoomId, OwnedServerName, RoomId, UserId};
 use matrix_knock::knocking::invitation::AcceptedInvite;
 use matrix_knock::knocking::{Knocking, PendingKnock};
+use matrix_knock::sync::client_event;
 use rusqlite::{Row, params};
 use serde::{Deserialize, Serialize};
 
@@ -17,12 +18,8 @@ pub enum Outside {
     Knock(PendingKnock),
     /// The user is invited, by a user of this server.
     Invite(AcceptedInvite, OwnedServerName),
-    /// It is over: with this member event.
-    Left {
-        /// As it goes between servers; or, for what only this server knows, without anything that a room's event has.
-        event: String,
-        event_id: String,
-    },
+    /// It is over: with this member event, as clients see it.
+    Left { shown: String, event_id: String },
 }
 
 impl Outside {
@@ -34,8 +31,16 @@ impl Outside {
         }
     }
 
-    pub fn left(event: &SignedEvent) -> Self {
-        Self::Left { event: event.text().to_owned(), event_id: event.event_id().to_owned() }
+    /// The end of a membership, by an event of the room or by one that only this server knows.
+    pub fn left(event: &str, event_id: &str) -> Result<Self, StoreError> {
+        #[derive(Deserialize)]
+        struct Time {
+            origin_server_ts: u64,
+        }
+        let Time { origin_server_ts } = serde_json::from_str(event)?;
+        let id = EventId::parse(event_id)?;
+        let shown = client_event(&Pdu::parse_stored(event)?, Some(id), origin_server_ts, None).unwrap_or_default();
+        Ok(Self::Left { shown, event_id: event_id.to_owned() })
     }
 }
 
@@ -112,15 +117,12 @@ impl Store {
     /// The machine has ended, and this is what the membership is now; unless it has become another one meanwhile: an invite
     /// that answers a knock may have come before the answer to `send_knock`.
     pub async fn end(&self, task: Task, outside: Option<&Outside>) -> Result<(), StoreError> {
-        let outside = match outside {
-            Some(outside) => Some((outside.event_id().to_owned(), serde_json::to_string(outside)?)),
-            None => None,
-        };
+        let outside = outside.map(|outside| (outside.event_id().to_owned(), serde_json::to_string(outside)));
         self.write(move |db| {
             if let Some((event_id, data)) = outside {
                 let query = "INSERT OR REPLACE INTO outside SELECT user_id, room_id, ?2, ?3 FROM tasks WHERE id = ?1
                     AND before IS (SELECT event_id FROM outside o WHERE o.user_id = tasks.user_id AND o.room_id = tasks.room_id)";
-                db.execute(query, params![task.id, event_id, data])?;
+                db.execute(query, params![task.id, event_id, data?])?;
             }
             Ok(db.execute("DELETE FROM tasks WHERE id = ?", [task.id]).map(drop)?)
         })
@@ -128,7 +130,11 @@ impl Store {
     }
 
     pub async fn tasks(&self) -> Result<Vec<Task>, StoreError> {
-        self.all("SELECT id, kind, user_id, room_id, machine FROM tasks ORDER BY id", (), task).await
+        let read = |row: &Row<'_>| {
+            let (kind, room_id) = (serde_json::from_str(&text(row, 1)?)?, OwnedRoomId::parse(text(row, 3)?)?);
+            Ok(Task { id: row.get(0)?, kind, user_id: row.get(2)?, room_id, machine: row.get(4)? })
+        };
+        self.all("SELECT id, kind, user_id, room_id, machine FROM tasks ORDER BY id", (), read).await
     }
 
     /// The knock that is under way for this user on this room.
@@ -137,10 +143,4 @@ impl Store {
         self.first(query, (user.to_string(), room_id.to_string()), |row| Ok(serde_json::from_str(&text(row, 0)?)?))
             .await
     }
-}
-
-fn task(row: &Row<'_>) -> Result<Task, StoreError> {
-    let kind = serde_json::from_str(&text(row, 1)?)?;
-    let room_id = OwnedRoomId::parse(text(row, 3)?)?;
-    Ok(Task { id: row.get(0)?, kind, user_id: row.get(2)?, room_id, machine: row.get(4)? })
 }

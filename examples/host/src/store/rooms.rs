@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 
 use matrix_knock::RoomVersion;
 use matrix_knock::auth::AuthStatus;
-use matrix_knock::event::{Event as _, EventType, OwnedPdu};
+use matrix_knock::event::{Event as _, EventType, Membership, OwnedPdu};
 use matrix_knock::id::{OwnedEventId, OwnedRoomId, OwnedServerName, RoomId, ServerName, UserId};
 use matrix_knock::receipt::AuthEventRef;
 use matrix_knock::resident::{Residence, ResidentRoom};
@@ -116,10 +116,9 @@ impl Store {
         self.first(query, (room_id.to_string(), self.own.to_string()), read).await
     }
 
-    /// Notes a room, or that its state is complete or not.
-    pub async fn set_room(&self, room: &Room, is_partial: bool) -> Result<(), StoreError> {
-        let query = "INSERT INTO rooms VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET partial = excluded.partial";
-        self.run(query, (room.id.to_string(), room.version.to_string(), is_partial)).await
+    /// Notes that the state of a room is complete or not.
+    pub async fn set_partial(&self, room: &Room, is_partial: bool) -> Result<(), StoreError> {
+        self.run("UPDATE rooms SET partial = ? WHERE room_id = ?", (is_partial, room.id.to_string())).await
     }
 
     /// Fetches entries of the state of a room: what each step of the library asks for.
@@ -134,10 +133,26 @@ impl Store {
         event_type: EventType<'_>,
         state_key: &str,
     ) -> Result<Option<OwnedPdu>, StoreError> {
+        Ok(self.stored_state(room, at, event_type, state_key).await?.map(|stored| stored.event))
+    }
+
+    pub async fn stored_state(
+        &self,
+        room: &Room,
+        at: At,
+        event_type: EventType<'_>,
+        state_key: &str,
+    ) -> Result<Option<Stored>, StoreError> {
         let query = "SELECT * FROM events WHERE event_id = (SELECT event_id FROM state
             WHERE room_id = ? AND type = ? AND state_key = ? AND position <= ? ORDER BY position DESC LIMIT 1)";
         let values = (room.id.to_string(), event_type.to_string(), state_key.to_owned(), at.last());
-        Ok(self.first(query, values, stored).await?.map(|stored| stored.event))
+        self.first(query, values, stored).await
+    }
+
+    /// The current membership of a user; `None` if there is none, or none that can be read.
+    pub async fn membership(&self, room: &Room, user: UserId<'_>) -> Result<Option<Membership>, StoreError> {
+        let member = self.state_event(room, At::Now, EventType::Member, user.as_str()).await?;
+        Ok(member.and_then(|member| member.member_facts().membership()))
     }
 
     /// All of the state. What takes this takes time and memory in proportion to the room.
@@ -148,11 +163,17 @@ impl Store {
         self.all(query, (room.id.to_string(), at.last()), |row| Ok(stored(row)?.event)).await
     }
 
-    /// The members of a room with this membership, or all of them, in the order in which they got it.
-    pub async fn members(&self, room: &Room, membership: Option<&str>) -> Result<Vec<Stored>, StoreError> {
+    /// The member events of a room, in the order in which they came.
+    pub async fn members(&self, room: &Room) -> Result<Vec<Stored>, StoreError> {
+        let query = "SELECT e.* FROM members m JOIN events e USING (event_id) WHERE m.room_id = ? ORDER BY m.position";
+        self.all(query, (room.id.to_string(),), stored).await
+    }
+
+    /// The knocks that wait for an answer, in the order in which they came.
+    pub async fn knocks(&self, room: &Room) -> Result<Vec<Stored>, StoreError> {
         let query = "SELECT e.* FROM members m JOIN events e USING (event_id)
-            WHERE m.room_id = ?1 AND (?2 IS NULL OR m.membership = ?2) ORDER BY m.position";
-        self.all(query, (room.id.to_string(), membership.map(str::to_owned)), stored).await
+            WHERE m.room_id = ? AND m.membership = 'knock' ORDER BY m.position";
+        self.all(query, (room.id.to_string(),), stored).await
     }
 
     /// The rooms in whose state this user has a membership, and which.
@@ -181,7 +202,8 @@ impl Store {
     }
 
     pub async fn has_joined_user(&self, room: &Room, server: ServerName<'_>) -> Result<bool, StoreError> {
-        Ok(self.residents(room).await?.iter().any(|resident| server == **resident))
+        let query = "SELECT 1 FROM residents WHERE room_id = ? AND server = ? AND joined > 0";
+        Ok(self.first(query, (room.id.to_string(), server.to_string()), |_| Ok(())).await?.is_some())
     }
 
     /// An event of the room that is in its line, or was rejected.
@@ -270,6 +292,17 @@ impl Store {
         self.write(move |db| append(db, &room, &event, status, (&relay, &own))).await?;
         self.outbox.notify_one();
         Ok(())
+    }
+
+    /// Makes a room of this server out of its first events, all or nothing.
+    pub async fn create(&self, room: &Room, events: Vec<OwnedPdu>) -> Result<(), StoreError> {
+        let (room, own) = (room.clone(), self.own.clone());
+        self.write(move |db| {
+            db.execute("INSERT INTO rooms VALUES (?, ?, 0)", [room.id.as_str(), room.version.as_str()])?;
+            let mut events = events.iter();
+            events.try_for_each(|event| append(db, &room, event, Status::Accepted, (&Relay::No, &own)))
+        })
+        .await
     }
 
     /// Takes the room over as another server knows it: its state, and the events that allow these. The line starts anew.
