@@ -54,7 +54,7 @@ use crate::room_version::RoomVersion;
 use crate::state::{Reads, RoomState};
 
 pub use self::answer::{MustReach, Reason, must_also_reach, reads_of_must_also_reach};
-pub use self::local::LocalEvent;
+pub use self::local::{ByHost, LocalEvent};
 pub use self::refusal::{AuthStage, HostError, Mismatch, Refusal};
 pub use self::request::{ApprovedRequest, AuthorizedRequest, MakeKnock, MakeLeave, MakeRequest};
 

@@ -56,8 +56,8 @@ use matrix_knock::resident::submission::{
     SendRequest, SignatureChecked, UnknownAuthEvents,
 };
 use matrix_knock::resident::{
-    ApprovedRequest, AuthStage, AuthorizedRequest, Decision, HostError, Knock, Leave, LocalEvent, MakeKnock, MakeLeave,
-    MakeRequest, Mismatch, MustReach, Reason, Refusal, RequestKind, Residence, ResidentRoom,
+    ApprovedRequest, AuthStage, AuthorizedRequest, ByHost, Decision, HostError, Knock, Leave, LocalEvent, MakeKnock,
+    MakeLeave, MakeRequest, Mismatch, MustReach, Reason, Refusal, RequestKind, Residence, ResidentRoom,
 };
 use matrix_knock::room_version::{
     EventIdFormat, RoomVersion, RoomVersionRules, UnknownRoomVersion, UnstableVersionError,
@@ -227,6 +227,7 @@ types! {
         Answered,
         ApprovedAnswer<'_, '_>,
         AuthorizedAnswer<'_, '_>,
+        ByHost,
         ClientAction,
         CountersignedInvite,
         Inviting,

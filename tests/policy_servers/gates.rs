@@ -3,13 +3,13 @@
 
 use matrix_knock::RoomVersion;
 use matrix_knock::auth::AuthStatus;
-use matrix_knock::event::{Event as _, Pdu, SignedEvent, sign_event};
+use matrix_knock::event::{Event as _, MAX_SUBMITTED_BYTES, Pdu, SignError, SignedEvent, sign_event};
 use matrix_knock::machine::{Machine as _, Want};
 use matrix_knock::policy::{PolicyRefusal, PolicyVerdict};
 use matrix_knock::receipt::{AuthEventRef, Outcome, ReceiptError, SoftFailure, States};
 use matrix_knock::resident::answer::{Action, Answered, CountersignedInvite, Inviting};
 use matrix_knock::resident::submission::SendKnock;
-use matrix_knock::resident::{Decision, HostError, MakeKnock, MakeLeave, Refusal};
+use matrix_knock::resident::{ByHost, Decision, HostError, LocalEvent, MakeKnock, MakeLeave, Refusal};
 use matrix_knock::state::StateMap;
 use matrix_knock::template::Details;
 use matrix_knock::wire::HttpResponse;
@@ -37,12 +37,14 @@ pub(crate) enum Gate {
     Append,
     /// In a transaction.
     Receipt,
+    /// An event of another type, made by the host.
+    ByHost,
 }
 
 impl Gate {
     pub(crate) fn all() -> Vec<Self> {
         let answers = ANSWERS.into_iter().flat_map(|action| [Self::LocalAnswer(action), Self::Answer(action)]);
-        let others = [Self::Submission, Self::LocalKnock, Self::LocalLeave, Self::Append, Self::Receipt];
+        let others = [Self::Submission, Self::LocalKnock, Self::LocalLeave, Self::Append, Self::Receipt, Self::ByHost];
         others.into_iter().chain(answers).collect()
     }
 
@@ -50,7 +52,7 @@ impl Gate {
     pub(crate) fn room(self, version: RoomVersion) -> Room {
         let mut room = Room::new(version, "knock");
         let (user, before) = match self {
-            Self::Submission | Self::LocalKnock | Self::Receipt => return room,
+            Self::Submission | Self::LocalKnock | Self::Receipt | Self::ByHost => return room,
             Self::LocalLeave => (LEE, "knock"),
             Self::LocalAnswer(action) => (LEE, action.answers().as_str()),
             Self::Answer(action) => (KAY, action.answers().as_str()),
@@ -66,6 +68,7 @@ impl Gate {
             Self::Submission | Self::Receipt => knock(room).into_text(),
             Self::LocalKnock => local_knock(room).text().to_owned(),
             Self::LocalLeave => local_leave(room).text().to_owned(),
+            Self::ByHost => by_host(room).text().to_owned(),
             Self::LocalAnswer(action) => room.answer((action, ALICE, LEE), &details(), NOW).unwrap().text().to_owned(),
             Self::Answer(action) => room.answer((action, ALICE, KAY), &details(), NOW).unwrap().text().to_owned(),
             Self::Append => countersigned(room, room, PolicyVerdict::NotNamed).event().text().to_owned(),
@@ -80,6 +83,7 @@ impl Gate {
             Self::Submission => submitted(before, &state, verdict)?,
             Self::LocalKnock => local_knock(before).accept(&state, verdict)?.into_text(),
             Self::LocalLeave => local_leave(before).accept(&state, verdict)?.into_text(),
+            Self::ByHost => by_host(before).accept_by_host(&state, verdict)?.into_text(),
             Self::LocalAnswer(action) => answered(before, (action, LEE), now, verdict)?,
             Self::Answer(action) => answered(before, (action, KAY), now, verdict)?,
             Self::Append => {
@@ -144,6 +148,56 @@ fn local_leave(room: &Room) -> matrix_knock::resident::LocalEvent<matrix_knock::
     let state = room.state();
     let approved = request.check(&room.resident(), &state).unwrap().decide(Decision::Admit).unwrap();
     approved.sign(&state, &details(), &[room.last()], NOW, &key(HERE)).unwrap()
+}
+
+fn by_host(room: &Room) -> LocalEvent<ByHost> {
+    let event = topic(room, &json!({ "topic": "Gate" }));
+    LocalEvent::sign_by_host(room.version, &event.to_string(), name(HERE), &key(HERE)).unwrap()
+}
+
+/// An event that the library has no step for.
+fn topic(room: &Room, content: &Value) -> Value {
+    json!({ "type": "m.room.topic", "state_key": "", "sender": ALICE, "content": content, "room_id": room.room_id().as_str(),
+        "origin_server_ts": NOW, "depth": 9, "auth_events": [], "prev_events": [room.last().event_id.as_str()] })
+}
+
+/// What the host makes is signed only if other servers can take it.
+#[test]
+fn events_that_the_host_makes() {
+    for &version in versions() {
+        let room = Room::new(version, "knock");
+        let sign = |event: &Value| {
+            let text = event.to_string();
+            LocalEvent::sign_by_host(version, &text, name(HERE), &key(HERE)).map(|event| event.text().len())
+        };
+        let signed = by_host(&room);
+        let event: Value = signed.text().parse().unwrap();
+        assert_eq!(event["content"], json!({ "topic": "Gate" }));
+        assert!(event["signatures"][HERE].is_object());
+        assert_eq!(signed.formatted().unwrap().event_id(), signed.event_id());
+
+        // The longest that other servers can still add to.
+        let length = sign(&topic(&room, &json!({ "topic": "" }))).unwrap();
+        let fits = MAX_SUBMITTED_BYTES - length;
+        assert_eq!(sign(&topic(&room, &json!({ "topic": "x".repeat(fits) }))), Ok(MAX_SUBMITTED_BYTES));
+        assert_eq!(sign(&topic(&room, &json!({ "topic": "x".repeat(fits + 1) }))), Err(Refusal::TooLarge));
+
+        let refused = |event: &Value| sign(event).unwrap_err();
+        // Versions 3 to 5 take any number.
+        if version.rules().strict_canonical_json {
+            let float = refused(&topic(&room, &json!({ "topic": 0.5 })));
+            assert!(matches!(float, Refusal::Format(_)), "{float:?}");
+            assert_eq!(float.to_response().status(), 400);
+        }
+        let mut no_sender = topic(&room, &json!({}));
+        no_sender.as_object_mut().unwrap().remove("sender");
+        assert!(matches!(refused(&no_sender), Refusal::Format(_)));
+        // That would be the host's own mistake.
+        let mut other_hash = topic(&room, &json!({}));
+        other_hash["hashes"] = json!({ "sha256": "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA" });
+        assert_eq!(refused(&other_hash), Refusal::Host(HostError::Sign(SignError::Hash)));
+        assert_eq!(refused(&other_hash).to_response().status(), 500);
+    }
 }
 
 fn submitted(before: &Room, now: &StateMap<Pdu<'_>>, verdict: PolicyVerdict) -> Result<String, Refusal> {
@@ -313,7 +367,7 @@ fn every_verdict_at_every_gate() {
             }
         }
     }
-    assert_eq!(cells, 6 * 15 * 4 * 12);
+    assert_eq!(cells, 6 * 16 * 4 * 12);
 }
 
 /// Behind the policy server the event is the same: its ID, and what its sender has signed.

@@ -7,7 +7,7 @@ use matrix_knock::error::{Errcode, ErrorResponse};
 use matrix_knock::event::{Event, EventType, Membership, OwnedPdu, Pdu, Proposal};
 use matrix_knock::id::{OwnedServerName, RoomId, RoomIdOrAlias, ServerName, UserId};
 use matrix_knock::receipt::Outcome;
-use matrix_knock::resident::{Refusal, Residence};
+use matrix_knock::resident::{LocalEvent, Refusal, Residence};
 use matrix_knock::state::Reads;
 use matrix_knock::template::{CheckedTemplate, Details, Expected, Template, TemplateError};
 use matrix_knock::wire::BuiltRequest;
@@ -18,7 +18,7 @@ use crate::host::{Host, now};
 use crate::http::{Call, Reply, encoded, forbidden, invalid, not_found};
 use crate::peers::{Answer, events_in};
 use crate::receive::NotTaken;
-use crate::store::{At, Outside, Relay, Room, StoreError, prev_events};
+use crate::store::{At, Outside, Relay, Room, prev_events};
 
 /// The longest answer to `send_join` that is read, in bytes: it has the whole state of the room in it.
 const MAX_STATE_BYTES: usize = 256 * 1024 * 1024;
@@ -72,7 +72,8 @@ impl Host {
         let template = CheckedTemplate::read(expected, room_id, user, &answered(answer)?).map_err(|_| bad_gateway())?;
         let version = template.version();
         let details = Details { displayname: self.name_of(user).await?, ..Details::default() };
-        let signed = self.signed(version, &template.to_event(&details, self.name.as_borrowed(), now()))?;
+        let own = self.name.as_borrowed();
+        let signed = LocalEvent::sign_by_host(version, &template.to_event(&details, own, now()), own, &*self.key)?;
         let request = BuiltRequest {
             method: "PUT",
             path: format!("/_matrix/federation/v2/send_join/{room}/{}", encoded(signed.event_id())),
@@ -91,7 +92,7 @@ impl Host {
         if !state.iter().any(|event: &OwnedPdu| event.is_type(EventType::Create)) {
             return Err(bad_gateway());
         }
-        let join = OwnedPdu::from(signed.pdu().map_err(StoreError::from)?);
+        let join = OwnedPdu::from(signed.formatted()?.pdu().clone());
         Ok(self.store.import(&room, auth_chain, state, join).await?)
     }
 

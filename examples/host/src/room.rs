@@ -9,12 +9,11 @@ use matrix_knock::RoomVersion;
 use matrix_knock::auth::authorize;
 use matrix_knock::error::{Errcode, ErrorResponse};
 use matrix_knock::event::{
-    Event, EventType, FormattedPdu, Membership, NoVerifier, OwnedPdu, Pdu, Proposal, SignError, SignedEvent,
-    room_id_of_create, sign_event,
+    Event, EventType, Membership, NoVerifier, OwnedPdu, Proposal, SignedEvent, room_id_of_create,
 };
 use matrix_knock::id::{OwnedEventId, OwnedRoomId, ServerName, UserId};
-use matrix_knock::policy::{PolicyServer, PolicyVerdict};
-use matrix_knock::resident::{Residence, must_also_reach};
+use matrix_knock::policy::PolicyServer;
+use matrix_knock::resident::{ByHost, LocalEvent, Refusal, Residence, must_also_reach};
 use matrix_knock::state::{Reads, RoomState, StateMap};
 use matrix_knock::template::{CheckedTemplate, Details, Template};
 use serde::Deserialize;
@@ -63,13 +62,13 @@ impl Host {
         let (room, create) = self.create_event(version, creator, wish.creation_content)?;
         let has_creators = version.rules().create_event_is_room_id;
         // The creator's join is allowed by what comes before it, which a proposal does not have.
-        let before = [create.event_id().unwrap_or_default()];
+        let before = [create.event_id()];
         let mut content = Map::from_iter([("membership".to_owned(), json!("join"))]);
         content.extend(self.name_of(creator).await?.map(|name| ("displayname".to_owned(), json!(name))));
         let join = json!({ "type": "m.room.member", "state_key": creator.as_str(), "sender": creator.as_str(),
             "content": content, "room_id": room.id.as_str(), "origin_server_ts": now(), "depth": 2, "prev_events": before,
             "auth_events": if has_creators { json!([]) } else { json!(before) } });
-        let join = OwnedPdu::from(self.signed(version, &join.to_string())?.pdu().map_err(StoreError::from)?);
+        let join = self.sign(version, &join)?;
 
         let mut levels = Map::new();
         if !has_creators {
@@ -90,14 +89,19 @@ impl Host {
         entries.extend(wish.name.map(|name| entry("m.room.name", json!({ "name": name }))));
         entries.extend(wish.topic.map(|topic| entry("m.room.topic", json!({ "topic": topic }))));
 
-        let mut events = vec![create, join];
-        let mut state: StateMap<OwnedPdu> = events.iter().cloned().collect();
+        let mut state: StateMap<OwnedPdu> = StateMap::new();
+        let mut events = Vec::new();
+        for event in [create, join] {
+            let event = OwnedPdu::from(event.formatted()?.pdu().clone());
+            state.extend([event.clone()]);
+            events.push(event);
+        }
         for ((event_type, state_key, content), depth) in entries.iter().zip(2..) {
             let change = StateChange { event_type, state_key: Some(state_key), sender: creator.as_str(), version };
             let last = events.last().and_then(|event| event.event_id()).unwrap_or_default();
             let last = (OwnedEventId::parse(last).map_err(StoreError::from)?, depth);
-            let signed = self.state_event(&room, &change, content, &state, &[last])?;
-            let event = OwnedPdu::from(signed.pdu().map_err(StoreError::from)?);
+            let event = self.state_event(&room, &change, content, &state, &[last])?;
+            let event = OwnedPdu::from(event.formatted()?.pdu().clone());
             state.extend([event.clone()]);
             events.push(event);
         }
@@ -112,7 +116,7 @@ impl Host {
         version: RoomVersion,
         creator: UserId<'_>,
         mut content: Map<String, Value>,
-    ) -> Result<(Room, OwnedPdu), ErrorResponse> {
+    ) -> Result<(Room, LocalEvent<ByHost>), ErrorResponse> {
         let rules = version.rules();
         content.insert("room_version".to_owned(), json!(version.as_str()));
         if !rules.creator_is_sender {
@@ -127,25 +131,14 @@ impl Host {
         if let Some(event) = event.as_object_mut().filter(|_| rules.create_event_is_room_id) {
             event.remove("room_id");
         }
-        let signed = self.signed(version, &event.to_string())?;
-        let id = room_id_of_create(version, signed.event_id()).unwrap_or(made);
+        let create = self.sign(version, &event)?;
+        let id = room_id_of_create(version, create.event_id()).unwrap_or(made);
         let id = OwnedRoomId::parse(id).map_err(StoreError::from)?;
-        let create = OwnedPdu::from(signed.pdu().map_err(StoreError::from)?);
         Ok((Room { id, version, residence: Residence::Joined }, create))
     }
 
-    /// Signs an event of this server.
-    pub fn signed(&self, version: RoomVersion, event: &str) -> Result<SignedEvent, ErrorResponse> {
-        let signed = sign_event(version, event, self.name.as_borrowed(), &*self.key).map_err(|error| match error {
-            SignError::Pdu(_) => ErrorResponse::new(Errcode::BadJson, "Not an event of the version of the room"),
-            _ => ErrorResponse::internal("The event cannot be signed"),
-        })?;
-        // Other servers add to it, and clients read it with what stands around it.
-        formatted(version, &signed)?;
-        if signed.text().len() > matrix_knock::event::MAX_SUBMITTED_BYTES {
-            return Err(ErrorResponse::new(Errcode::TooLarge, "The event is too large"));
-        }
-        Ok(signed)
+    fn sign(&self, version: RoomVersion, event: &Value) -> Result<LocalEvent<ByHost>, Refusal> {
+        LocalEvent::sign_by_host(version, &event.to_string(), self.name.as_borrowed(), &*self.key)
     }
 
     /// Sends a state event of a user, other than a member event.
@@ -160,14 +153,15 @@ impl Host {
         let change =
             StateChange { event_type, state_key: Some(state_key), sender: sender.as_str(), version: room.version };
         let state = self.store.state(room, At::Now, &change.reads()).await?;
-        let signed = self.state_event(room, &change, content, &state, &self.store.extremities(room).await?)?;
-        let signed = self.shown_to_policy_server(room, signed).await?;
+        let event = self.state_event(room, &change, content, &state, &self.store.extremities(room).await?)?;
+        let policy = self.ask_policy_server(room, &event.formatted()?).await?;
 
         let _lock = self.lock(room.id.to_string()).await;
-        let state = self.store.state(room, At::Now, &change.reads()).await?;
+        let state = self.store.state(room, At::Now, &change.reads().and(&PolicyServer::reads())).await?;
         change.authorize(&state)?;
-        self.append_signed(room, &signed, None).await?;
-        Ok(signed.event_id().to_owned())
+        let event = event.accept_by_host(&state, policy)?;
+        self.append_signed(room, &event, None).await?;
+        Ok(event.event_id().to_owned())
     }
 
     /// Makes a state event, other than a member event, if this state of the room allows it.
@@ -178,7 +172,7 @@ impl Host {
         content: &Value,
         state: &impl RoomState,
         prev_events: &[(OwnedEventId, u64)],
-    ) -> Result<SignedEvent, ErrorResponse> {
+    ) -> Result<LocalEvent<ByHost>, ErrorResponse> {
         change.authorize(state)?;
         let mut auth_events = Vec::new();
         for (event_type, key) in change.reads().iter() {
@@ -191,7 +185,7 @@ impl Host {
         let event = json!({ "type": change.event_type, "state_key": change.state_key, "sender": change.sender,
             "content": content, "room_id": room.id.as_str(), "origin_server_ts": now(), "depth": depth,
             "auth_events": auth_events, "prev_events": prev_events });
-        self.signed(room.version, &event.to_string())
+        Ok(self.sign(room.version, &event)?)
     }
 
     /// Changes a membership in a room that this server is in, where the library has no step for it: a join, a kick or a ban of
@@ -213,39 +207,22 @@ impl Host {
             Template::of_proposal(room.version, &proposal, room.id.as_borrowed(), &state, &prev_events, now())?;
         let details = Details { reason, displayname: self.name_of(target).await?, avatar_url: None };
         let event = CheckedTemplate::from(template).to_event(&details, self.name.as_borrowed(), now());
-        let signed = self.signed(room.version, &event)?;
-        let signed = self.shown_to_policy_server(room, signed).await?;
+        let event = LocalEvent::sign_by_host(room.version, &event, self.name.as_borrowed(), &*self.key)?;
+        let policy = self.ask_policy_server(room, &event.formatted()?).await?;
 
         let _lock = self.lock(room.id.to_string()).await;
-        let state = self.store.state(room, At::Now, &reads).await?;
-        let event = signed.pdu().map_err(StoreError::from)?;
-        let authorized = authorize(room.version, &event, &state, &NoVerifier)
-            .map_err(|_| forbidden("The room does not allow it"))?;
+        let state = self.store.state(room, At::Now, &event.reads()).await?;
+        let event = event.accept_by_host(&state, policy)?;
+        let pdu = event.pdu().map_err(StoreError::from)?;
+        let authorized = authorize(room.version, &pdu, &state, &NoVerifier);
+        let authorized = authorized.map_err(|_| forbidden("The room does not allow it"))?;
         let also = must_also_reach(&authorized, &state, self.name.as_borrowed())?;
-        Ok(self.append_signed(room, &signed, also.map(|reach| reach.server)).await?)
+        Ok(self.append_signed(room, &event, also.map(|reach| reach.server)).await?)
     }
 
     /// The display name of a user of this server.
     pub async fn name_of(&self, user: UserId<'_>) -> Result<Option<String>, StoreError> {
         if self.is_own(user) { self.store.displayname(user.as_str()).await } else { Ok(None) }
-    }
-
-    /// The event with the signature of the room's policy server, if the room uses one.
-    pub async fn shown_to_policy_server(&self, room: &Room, signed: SignedEvent) -> Result<SignedEvent, ErrorResponse> {
-        let event = formatted(room.version, &signed)?;
-        if !PolicyServer::is_asked_about(event.pdu()) {
-            return Ok(signed);
-        }
-        match self.ask_policy_server(room, &event).await? {
-            PolicyVerdict::NotNamed | PolicyVerdict::NotJoined(_) => Ok(signed),
-            // It is signed by this server as before, and has one signature more.
-            PolicyVerdict::Signed(signature) => {
-                let text =
-                    signature.added_to(&event).map_err(|_| ErrorResponse::internal("The event cannot be signed"))?;
-                self.signed(room.version, &text)
-            }
-            PolicyVerdict::Refused(refusal) => Err(refusal.into()),
-        }
     }
 
     /// Makes an event of this server a part of the room, and sends it to the servers in the room; and to this one.
@@ -258,12 +235,6 @@ impl Host {
         let relay = Relay::ToRoom(also_to.map(ServerName::into_owned));
         self.store.append(room, OwnedPdu::from(signed.pdu()?), Status::Accepted, relay).await
     }
-}
-
-/// Checks the format of an event of this server.
-fn formatted(version: RoomVersion, signed: &SignedEvent) -> Result<FormattedPdu<'_>, ErrorResponse> {
-    let formatted = Pdu::parse(signed.text()).map_err(Into::into).and_then(|event| event.check_format(version));
-    formatted.map_err(|error| matrix_knock::resident::Refusal::from(error).to_response())
 }
 
 /// An event other than a member event, as far as the rules for such events look at it.
