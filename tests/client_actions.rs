@@ -29,7 +29,7 @@ fn each_endpoint_with_each_membership() {
         (ClientAction::Ban, [&by_host, &by_host, &ban, &by_host, &by_host, &by_host]),
         (ClientAction::Unban, [&unban, &unban, &unban, &unban, &unban, &unban]),
     ];
-    assert_eq!(table.clone().map(|(endpoint, _)| endpoint), ClientAction::ALL);
+    assert_eq!(table.map(|(endpoint, _)| endpoint), ClientAction::ALL);
     for (endpoint, row) in table {
         for (membership, expected) in memberships.into_iter().zip(row) {
             let action = endpoint.action(membership);

@@ -31,7 +31,8 @@ pub struct Config {
 }
 
 impl Config {
-    /// The room versions to support. Events of versions 1 and 2 name others in another way; this server does not have them.
+    /// Returns the room versions to support. Versions 1 and 2 are left out: their events name
+    /// others in another way.
     pub fn versions(&self) -> Vec<RoomVersion> {
         if self.versions.is_empty() { available().collect() } else { self.versions.clone() }
     }

@@ -18,7 +18,7 @@ use crate::host::{Host, now};
 use crate::http::{Call, Reply, encoded, forbidden, invalid, not_found};
 use crate::peers::{Answer, events_in};
 use crate::receive::NotTaken;
-use crate::store::{At, Outside, Relay, Room, prev_events};
+use crate::store::{At, Outside, Relay, Room, StoreError, prev_events};
 
 /// The longest answer to `send_join` that is read, in bytes: it has the whole state of the room in it.
 const MAX_STATE_BYTES: usize = 256 * 1024 * 1024;

@@ -1,12 +1,15 @@
-//! A small real Matrix homeserver, to show how `matrix-knock` is embedded. How to run it stands in the README beside this crate.
+//! A small real Matrix homeserver that shows how `matrix-knock` is embedded. The README beside this
+//! crate says how to run it.
 //!
-//! Read it in this order: [`knock`] (a user of this server knocks on a room of another), [`resident`] (users of other servers
-//! knock on a room of this one), [`answer`] (a member accepts, declines or bans), [`invite`] (another server accepts), [`receive`]
-//! (what comes of an event of another server). In all of them a step of the library says which entries of the room's state it
-//! reads, [`store`] fetches these, and the next step takes what was fetched.
+//! Read it in this order: [`knock`] (a user of this server knocks on a room of another),
+//! [`resident`] (users of other servers knock on a room of this one), [`answer`] (a member accepts,
+//! declines or bans), [`invite`] (another server accepts), [`receive`] (events of other servers).
+//! In each, a step of the library says which entries of the room's state it reads, [`store`] fetches
+//! them, and the next step takes what was fetched.
 //!
-//! The rest is what every homeserver has anyway: [`http`] and the two tables of endpoints ([`client`], [`server`]), [`peers`]
-//! (requests to other servers, their keys), [`room`] (making rooms and events), [`join`], [`sync`].
+//! The rest is what every homeserver has: [`http`] and the two tables of endpoints ([`client`],
+//! [`server`]), [`peers`] (requests to other servers, their keys), [`room`] (making rooms and events),
+//! [`join`], [`sync`].
 
 mod answer;
 mod client;
