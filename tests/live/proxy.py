@@ -189,7 +189,11 @@ def serve(network, server_name, upstream, certificate):
     handler = type(
         "Handler", (_Handler,), {"network": network, "server_name": server_name, "upstream": upstream}
     )
-    server = _Server(int(server_name.rsplit(":", 1)[1]), handler, context)
+    port = int(server_name.rsplit(":", 1)[1])
+    try:
+        server = _Server(port, handler, context)
+    except OSError as error:
+        raise OSError(f"cannot listen on 127.0.0.1:{port}: {error}") from None
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return server
 
