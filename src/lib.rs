@@ -17,6 +17,7 @@
 //! | [Stripped state](https://spec.matrix.org/v1.19/client-server-api/#stripped-state) | [`stripped_state`] |
 //! | [Knocking on rooms](https://spec.matrix.org/v1.19/client-server-api/#knocking-on-rooms), for those who answer | [`pending`] |
 //! | [Syncing](https://spec.matrix.org/v1.19/client-server-api/#syncing), of rooms that are knocked on | [`sync`] |
+//! | [Room history visibility](https://spec.matrix.org/v1.19/client-server-api/#room-history-visibility) | [`visibility`] |
 //! | [Standard error response](https://spec.matrix.org/v1.19/client-server-api/#standard-error-response) | [`error`] |
 //! | [The table of membership changes](https://spec.matrix.org/v1.19/client-server-api/#mroommember) | [`membership_change`] |
 //! | [Room versions](https://spec.matrix.org/v1.19/rooms/) | [`room_version`] |
@@ -76,6 +77,7 @@ pub mod sync;
 pub mod template;
 mod unpadded_base64;
 mod uri;
+pub mod visibility;
 pub mod wire;
 pub mod x_matrix;
 

@@ -63,6 +63,8 @@ event_types! {
     ServerAcl "m.room.server_acl",
     /// Read before an event is sent, for the policy server of the room:
     Policy "m.room.policy",
+    /// Read for which events somebody may see:
+    HistoryVisibility "m.room.history_visibility",
     /// Outsiders are shown it:
     Name "m.room.name",
     /// Outsiders are shown it:

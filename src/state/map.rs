@@ -60,6 +60,7 @@ const fn place(event_type: EventType<'_>, state_key: &str) -> Option<usize> {
         | EventType::ThirdPartyInvite
         | EventType::ServerAcl
         | EventType::Policy
+        | EventType::HistoryVisibility
         | EventType::Other(_) => None,
     }
 }

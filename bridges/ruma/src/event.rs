@@ -68,6 +68,7 @@ types! {
     ThirdPartyInvite RoomThirdPartyInvite,
     ServerAcl RoomServerAcl,
     Policy RoomPolicy,
+    HistoryVisibility RoomHistoryVisibility,
     Name RoomName,
     Avatar RoomAvatar,
     Topic RoomTopic,

@@ -107,7 +107,7 @@ struct Read {
     member_facts: MemberFacts,
 }
 
-const TYPES: [EventType<'static>; 12] = [
+const TYPES: [EventType<'static>; 13] = [
     EventType::Create,
     EventType::JoinRules,
     EventType::PowerLevels,
@@ -115,6 +115,7 @@ const TYPES: [EventType<'static>; 12] = [
     EventType::ThirdPartyInvite,
     EventType::ServerAcl,
     EventType::Policy,
+    EventType::HistoryVisibility,
     EventType::Name,
     EventType::Avatar,
     EventType::Topic,
