@@ -219,10 +219,10 @@ impl VisibilityAtEvent {
     ///
     /// # Differences from Synapse
     ///
-    /// Synapse (`filter_events_for_client`) shows users every leave of their own that ends an invite, under `shared` and
-    /// `joined` too, where no side of the event lets them see it. For an event that sets the visibility
-    /// it asks the side that it takes for more open alone: to a user who is invited it hides the event that
-    /// changes `invited` into `shared` unless they join later.
+    /// Synapse (`filter_events_for_client`) shows users every leave of their own that ends an invite, under
+    /// `shared` and `joined` too, where no side of the event lets them see it. Under `shared` it lets
+    /// a user whose knock was declined read on
+    /// ([issue 13968](https://github.com/element-hq/synapse/issues/13968)).
     pub fn for_user(self, user: UserAtEvent) -> EventVisibility {
         let visibilities = [Some(self.before), self.after];
         let memberships = [user.before].into_iter().chain(user.after);

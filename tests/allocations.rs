@@ -4,11 +4,12 @@
 use allocation_counter::measure;
 use matrix_knock::auth::{CompiledRoom, Rule, authorize, server_is_allowed};
 use matrix_knock::event::{Event, Membership, Pdu, Proposal, content_hash, event_id, redact};
-use matrix_knock::id::ServerName;
+use matrix_knock::id::{ServerName, UserId};
 use matrix_knock::json::{CanonicalDialect, canonical};
 use matrix_knock::membership_change::{Before, Change, MembershipChange};
 use matrix_knock::pending::PendingKnocks;
 use matrix_knock::state::{RoomState, StateMap};
+use matrix_knock::visibility::{EventVisibility, HistoryVisibility, JoinedLater, Stretch};
 use matrix_knock::{NoVerifier, RoomVersion};
 
 fn member(user: &str, membership: &str) -> String {
@@ -144,4 +145,31 @@ fn members_who_do_not_knock_allocate_nothing() {
     let left = Pdu::parse(&left).unwrap();
     let (change, count) = allocations(|| MembershipChange::new(Before::Event(&knock), &left).unwrap().change());
     assert_eq!((change, count), (Change::KnockRetracted, 0));
+}
+
+/// Two for a stretch of whatever length, and for a server one more for each of its users.
+#[test]
+fn a_stretch_of_the_timeline_allocates_nothing_for_an_event() {
+    let written = [
+        state_event("m.room.history_visibility", r#"{"history_visibility":"joined"}"#),
+        r#"{"type":"m.room.message","sender":"@kay:b.example","content":{"body":"Hello"}}"#.to_owned(),
+        member("@kay:b.example", "knock"),
+        member("@lou:b.example", "join").replace("join", r"\u006aoin"),
+        state_event("m.room.history_visibility", r#"{"a":[1],"history_visibility":"sh\u0061red"}"#),
+        member("@kay:b.example", "join"),
+        state_event("m.room.history_visibility", r#"{"history_visibility":["malformed"]}"#),
+        member("@somebody:a.example", "join"),
+    ];
+    let events: Vec<_> = written.iter().map(|text| Pdu::parse(text).unwrap()).collect();
+    let stretch = Stretch { visibility: HistoryVisibility::Invited, joined_after: JoinedLater::No };
+    let (kay, server) = (UserId::parse("@kay:b.example").unwrap(), ServerName::parse("b.example").unwrap());
+    let visible = |decided: Vec<EventVisibility>| decided.iter().filter(|decided| decided.is_visible()).count();
+    for length in [8, 10_000] {
+        let page = || (0..length).map(|at| &events[at % events.len()]);
+        let (decided, of_user) = allocations(|| stretch.for_user(kay, Membership::Leave, page()));
+        assert_eq!((decided.len(), of_user <= 2), (length, true), "{of_user}");
+        let (decided, of_server) = allocations(|| stretch.for_server(server, [(kay, Membership::Leave)], page()));
+        assert_eq!((decided.len(), of_server <= 5), (length, true), "{of_server}");
+        assert!(visible(decided) >= length / 2);
+    }
 }

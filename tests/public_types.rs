@@ -66,6 +66,9 @@ use matrix_knock::state::{FromFn, NotLookedUp, Reads, RoomState, Snapshot, State
 use matrix_knock::stripped_state::{NotStripped, ShownTypes, StrippedEvent, TooManyTypes};
 use matrix_knock::sync::{KnockSection, Knockable, KnockedRoom, MemberEventKey, ReadRoom, Section, SectionError};
 use matrix_knock::template::{BadTemplate, CheckedTemplate, Expected, PrevEvent, Template, TemplateError};
+use matrix_knock::visibility::{
+    EventVisibility, HistoryVisibility, JoinedLater, Stretch, UnknownHistoryVisibility, UserAtEvent, VisibilityAtEvent,
+};
 use matrix_knock::wire::{BuiltRequest, HttpRequest, HttpResponse};
 use matrix_knock::x_matrix::{Authorization, SignedRequest, XMatrixError};
 use serde::Serialize;
@@ -279,6 +282,13 @@ types! {
         Expected<'_>,
         PrevEvent<'_>,
         Template,
+        // visibility
+        EventVisibility,
+        HistoryVisibility,
+        JoinedLater,
+        Stretch,
+        UserAtEvent,
+        VisibilityAtEvent,
         // wire
         BuiltRequest,
         HttpRequest<'_>,
@@ -334,6 +344,7 @@ types! {
         TemplateError,
         TooManyTypes,
         UnknownAuthEvents,
+        UnknownHistoryVisibility,
         UnknownMembership,
         UnknownRoomVersion,
         UnstableVersionError,
@@ -359,6 +370,7 @@ types! {
         EventIdFormat,
         Failed,
         Failure,
+        HistoryVisibility,
         Inviting,
         KeyValidity,
         Knocking,
@@ -601,6 +613,7 @@ fn messages_about_the_authentication_of_requests() {
         assert_eq!(error.to_string(), message);
     }
     assert_eq!(UnknownMembership.to_string(), "unknown membership");
+    assert_eq!(UnknownHistoryVisibility.to_string(), "unknown history visibility");
     assert_eq!(JsonErrorKind::DeeperThan { levels: 160 }.to_string(), "JSON nested deeper than 160 levels");
 }
 

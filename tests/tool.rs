@@ -6,6 +6,8 @@
 mod handshake;
 #[path = "tool/process.rs"]
 mod process;
+#[path = "tool/visible.rs"]
+mod visible;
 
 use process::Knock;
 

@@ -27,7 +27,7 @@ impl Command {
     }
 }
 
-pub(crate) const COMMANDS: [Command; 20] = [
+pub(crate) const COMMANDS: [Command; 21] = [
     Command {
         name: "authorize",
         about: "Whether the rules let a membership event into a room. Server ACLs are no rules: see `explain`.",
@@ -146,6 +146,13 @@ pub(crate) const COMMANDS: [Command; 20] = [
         takes: "[room_version], [join_rule]",
         gives: "knockable (true; false; null: not known)",
         answer: room::knockable,
+    },
+    Command {
+        name: "visible",
+        about: "Whether a user may see an event, by history visibility and membership before it and after it.",
+        takes: "visibility, [visibility_after] (if the event sets it), membership,\n[membership_after] (if it is the user's own), joined_later (true: at any point after it)",
+        gives: "visible",
+        answer: room::visible,
     },
     Command {
         name: "knock-section",

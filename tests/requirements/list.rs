@@ -78,7 +78,7 @@ fn every_row_has_a_test_that_exists_or_a_reason() {
 }
 
 /// Rows, those with tests, those with reasons, and different tests.
-const COUNT: (usize, usize, usize, usize) = (232, 209, 41, 99);
+const COUNT: (usize, usize, usize, usize) = (245, 222, 41, 111);
 
 #[test]
 fn the_rows_are_numbered_and_cite_their_sections() {
@@ -98,9 +98,9 @@ fn the_rows_are_numbered_and_cite_their_sections() {
 }
 
 /// How many sections are cited.
-const SECTIONS: usize = 55;
+const SECTIONS: usize = 57;
 /// How many rows there are of each level.
-const LEVELS: [usize; 3] = [104, 60, 68];
+const LEVELS: [usize; 3] = [104, 62, 79];
 
 #[test]
 fn a_list_with_a_mistake_is_found_out() {

@@ -3,13 +3,14 @@
 use std::fmt::Display;
 
 use matrix_knock::auth::{self, AuthorizeError};
-use matrix_knock::event::{Event as _, EventType, Pdu, event_id_of_stored};
+use matrix_knock::event::{Event as _, EventType, Membership, Pdu, event_id_of_stored};
 use matrix_knock::id::UserId;
 use matrix_knock::membership_change::{Before, MembershipChange};
 use matrix_knock::pending::{Knocker, PendingKnocks};
 use matrix_knock::state::RoomState as _;
 use matrix_knock::stripped_state::{self, StrippedEvent};
 use matrix_knock::sync::{Knockable, summary_is_knockable};
+use matrix_knock::visibility::{HistoryVisibility, JoinedLater, UserAtEvent, VisibilityAtEvent};
 use matrix_knock::{Ed25519, RoomVersion};
 use serde_json::value::RawValue;
 
@@ -102,4 +103,24 @@ pub(crate) fn knockable(line: &Line<'_>) -> Answer {
         Knockable::NotKnown => "null",
     };
     Ok(format!(r#""knockable":{knockable}"#))
+}
+
+/// `visible`: whether a user may see an event.
+///
+/// A visibility that is not understood counts as in an event, and null as none that is set. A membership of null is that of a user
+/// without a member event.
+pub(crate) fn visible(line: &Line<'_>) -> Answer {
+    let visibility = |value: &RawValue| HistoryVisibility::of_content(&format!(r#"{{"history_visibility":{value}}}"#));
+    let visibility_after = line.get("visibility_after").filter(|value| value.get() != "null");
+    let room = VisibilityAtEvent {
+        before: visibility(required("visibility", line)?),
+        after: visibility_after.map(|value| visibility(value)),
+    };
+    let before: Option<Membership> = parse("membership", line)?;
+    let user = UserAtEvent {
+        before: before.unwrap_or(Membership::Leave),
+        after: optional("membership_after", line)?,
+        joined_later: if parse("joined_later", line)? { JoinedLater::Yes } else { JoinedLater::No },
+    };
+    Ok(format!(r#""visible":{}"#, room.for_user(user).is_visible()))
 }
