@@ -68,7 +68,7 @@ fn what_is_not_understood() {
         ("\"membership\":\"join\",", "", "missing `membership`"),
         (",\"joined_later\":false", "", "missing `joined_later`"),
         ("\"join\"", "\"x\"", "`membership`: unknown variant `x`, "),
-        ("\"join\"", "\"join\",\"membership_after\":1", "`membership_after`: invalid type: "),
+        ("\"join\"", "\"join\",\"membership_after\":1", "`membership_after`: expected value at line 1 column 1"),
         ("false", "0", "`joined_later`: invalid type: integer `0`, expected a boolean"),
         ("false", "null", "`joined_later`: invalid type: null, expected a boolean"),
     ] {
