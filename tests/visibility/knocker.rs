@@ -13,7 +13,7 @@ fn read(visibility: HistoryVisibility, memberships: &[&str]) -> (Vec<EventVisibi
     let mut texts = vec![MESSAGE.to_owned()];
     texts.extend(memberships.iter().flat_map(|membership| [member(KAY, membership), MESSAGE.to_owned()]));
     let stretch = Stretch { visibility, joined_after: JoinedLater::No };
-    let decided = stretch.for_user(user(KAY), Membership::Leave, &pdus(&texts));
+    let decided = stretch.for_user(user(KAY), Membership::Leave, pdus(&texts));
     let at = |odd: usize| decided.iter().copied().enumerate().filter(move |(at, _)| at % 2 == odd);
     (at(0).map(|(_, decided)| decided).collect(), at(1).map(|(_, decided)| decided).collect())
 }
@@ -83,7 +83,7 @@ fn a_room_that_is_open_for_a_while() {
         MESSAGE.to_owned(),
     ];
     let stretch = Stretch { visibility: HistoryVisibility::Shared, joined_after: JoinedLater::No };
-    let decided = stretch.for_user(user(KAY), Membership::Leave, &pdus(&texts));
+    let decided = stretch.for_user(user(KAY), Membership::Leave, pdus(&texts));
     let visible: Vec<bool> = decided.iter().map(|decided| decided.is_visible()).collect();
     assert_eq!(visible, [false, false, true, true, true, true, false]);
 }

@@ -52,7 +52,7 @@ fn within_a_timeline() {
         let texts = [MESSAGE.to_owned(), malformed.clone(), MESSAGE.to_owned(), setting("joined"), MESSAGE.to_owned()];
         let decide = |joined_after| {
             let stretch = Stretch { visibility: HistoryVisibility::Invited, joined_after };
-            stretch.for_user(kay, Membership::Knock, &pdus(&texts))
+            stretch.for_user(kay, Membership::Knock, pdus(&texts))
         };
         let (hidden, later) = (EventVisibility::Hidden, EventVisibility::JoinedLater);
         assert_eq!(decide(JoinedLater::No), [hidden; 5], "{content}");

@@ -95,9 +95,9 @@ fn users_come_and_go() {
     ];
     let stretch = Stretch { visibility: HistoryVisibility::Invited, joined_after: JoinedLater::No };
     let server = ServerName::parse("b.example").unwrap();
-    let decided = stretch.for_server(server, [], &pdus(&texts));
+    let decided = stretch.for_server(server, [], pdus(&texts));
     assert_eq!(rules(&decided), [2, 2, 2, 2, 2, 2, 5, 4, 4, 4, 5]);
     // The same user given twice: the last counts.
     let twice = [(user("@kay:b.example"), Membership::Join), (user("@kay:b.example"), Membership::Leave)];
-    assert_eq!(rules(&stretch.for_server(server, twice, &pdus(&texts[4..5]))), [5]);
+    assert_eq!(rules(&stretch.for_server(server, twice, pdus(&texts[4..5]))), [5]);
 }
