@@ -1,8 +1,9 @@
-//! History visibility: which events of a room a user may read, and which of them another server may.
+//! History visibility: which events of a room a user may read, and which of them another server
+//! may.
 //!
-//! Nothing is looked up in here. The host says what the state is at an event ([`VisibilityAtEvent`],
-//! [`UserAtEvent`]) or where a stretch of the timeline starts ([`Stretch`]); the answer is an
-//! [`EventVisibility`], which names the rule that decides.
+//! Nothing is looked up in here. The host says what the state is at an event
+//! ([`VisibilityAtEvent`], [`UserAtEvent`]) or where a stretch of the timeline starts
+//! ([`Stretch`]); the answer is an [`EventVisibility`], which names the rule that decides.
 //!
 //! <https://spec.matrix.org/v1.19/client-server-api/#room-history-visibility>
 //!
@@ -19,8 +20,8 @@
 //! | 5 | hidden | none of these applies |
 //!
 //! Two kinds of events have two sides, and either side is enough: for an event that sets the
-//! visibility, the visibility before it and after it; for the user's own member event, the membership
-//! before it and after it.
+//! visibility, the visibility before it and after it; for the user's own member event, the
+//! membership before it and after it.
 //!
 //! # What a knocker may read
 //!
@@ -35,23 +36,25 @@
 //! | was invited: the knock is accepted | yes | if they join later | yes | no |
 //! | was in the room | yes | yes | yes | yes |
 //!
-//! The user's own knock is an event that they may not read either, and neither is the leave or ban that
-//! declines it: no side of these is a join or an invite. A client learns of them by `/sync`, where
-//! `rooms.knock` ([`KnockedRoom`](crate::sync::KnockedRoom)) and `rooms.leave` show the user's own
-//! member event whatever the history visibility is.
+//! The user's own knock, and the leave or ban that declines it, are no exception: no side of these
+//! events is a join or an invite. A client learns of them by `/sync`, where `rooms.knock`
+//! ([`KnockedRoom`](crate::sync::KnockedRoom)) and `rooms.leave` show the user's own member event
+//! whatever the history visibility is.
 //!
-//! Of the room's *state*, a knocker is shown the [stripped state](crate::stripped_state) and no more.
+//! Of the room's *state*, a knocker is shown the [stripped state](crate::stripped_state) and no
+//! more.
 //!
 //! # What the host does with a hidden event
 //!
-//! * **For a client** (`/sync`, `/messages`, `/context`, `/event`, search, push) it leaves the event out.
-//!   A single event that is asked for by its ID is "not found": whether it exists is not told.
-//! * **For another server** that fills a gap (`/backfill`, `/get_missing_events`, `/event`) it sends
-//!   the [redacted](crate::event::redact) form. The event ID, the hash and the signatures stay valid, and the
-//!   asking server can connect the events on both sides of it. Left out, it would be asked for
-//!   without end.
-//! * **A new event** goes to the servers in the room as it is: each of them has a joined user, and rule
-//!   2 applies.
+//! * **For a client** (`/sync`, `/messages`, `/context`, `/event`, search, push) it leaves the
+//!   event out. A single event that is asked for by its ID is "not found": whether it exists is not
+//!   told.
+//! * **For another server** that fills a gap (`/backfill`, `/get_missing_events`, `/event`) it
+//!   sends the [redacted](crate::event::redact) form. The event ID, the hash and the signatures
+//!   stay valid, and the asking server can connect the events on both sides of it. Left out, it
+//!   would be asked for without end. (The specification has no text about this; Synapse does so.)
+//! * **A new event** goes to the servers in the room as it is: each of them has a joined user, and
+//!   rule 2 applies.
 //!
 //! Rejected and soft-failed events, the senders that a user ignores, erased users and retention
 //! are not in these rules; the host leaves those out before.
@@ -119,7 +122,8 @@ pub struct VisibilityAtEvent {
 /// What the rules ask about the user at an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct UserAtEvent {
-    /// The user's membership in the state before the event. `Leave` for a user without a member event.
+    /// The user's membership in the state before the event. `Leave` for a user without a member
+    /// event.
     pub before: Membership,
     /// The membership that the event sets, if it is the user's own member event.
     pub after: Option<Membership>,
@@ -219,10 +223,10 @@ impl VisibilityAtEvent {
     ///
     /// # Differences from Synapse
     ///
-    /// Synapse (`filter_events_for_client`) shows users every leave of their own that ends an invite, under
-    /// `shared` and `joined` too, where no side of the event lets them see it. Under `shared` it lets
-    /// a user whose knock was declined read on
-    /// ([issue 13968](https://github.com/element-hq/synapse/issues/13968)).
+    /// Synapse (`filter_events_for_client`) shows users every leave of their own that ends an
+    /// invite, under `shared` and `joined` too, where no side of the event lets them see it. Under
+    /// `shared` it lets a user whose knock was declined read on ([issue
+    /// 13968](https://github.com/element-hq/synapse/issues/13968)).
     pub fn for_user(self, user: UserAtEvent) -> EventVisibility {
         let visibilities = [Some(self.before), self.after];
         let memberships = [user.before].into_iter().chain(user.after);
@@ -234,21 +238,22 @@ impl VisibilityAtEvent {
 
     /// Decides whether another server may see the event: if any of its users may.
     ///
-    /// `users` are those users of the server that have or had a member event; others change nothing.
-    /// Whether the server is in the room, and may ask at all, the host has checked before.
+    /// `users` are those users of the server that have or had a member event; others change
+    /// nothing. Whether the server is in the room, and may ask at all, the host has checked before.
     ///
     /// The specification has no rule for servers. It says of `world_readable` alone that every
-    /// participating server may share the events; a server gets the others because a user of it
-    /// may read them. For a server that has a user in the room now, an event under `shared` is visible always:
-    /// that user was joined at the event, or joined later.
+    /// participating server may share the events; a server gets the others because a user of it may
+    /// read them. For a server that has a user in the room now, an event under `shared` is visible
+    /// always: that user was joined at the event, or joined later.
     ///
     /// # Differences from Synapse
     ///
-    /// Synapse (`filter_events_for_server`, `event_visible_to_server`) comes to the same answer for a server in the room, but
-    /// for two kinds of events. It asks the state *after* an event alone, so under `joined` it hides
-    /// from a server the leave of the server's last user, and the event that closes the history to it.
-    /// By the two exceptions the user may see these, and so may their server here. It also takes
-    /// `shared` for visible to a server without a join after the event.
+    /// Synapse (`filter_events_for_server`, `event_visible_to_server`) comes to the same answer for
+    /// a server in the room, but for two kinds of events. It asks the state *after* an event alone,
+    /// so under `joined` it hides from a server the leave of the server's last user, and the event
+    /// that closes the history to it. By the two exceptions the user may see these, and so may
+    /// their server here. It also takes `shared` for visible to a server without a join after the
+    /// event.
     pub fn for_server(self, users: impl IntoIterator<Item = UserAtEvent>) -> EventVisibility {
         let of_anybody = self.for_user(UserAtEvent::OUTSIDER);
         users.into_iter().map(|user| self.for_user(user)).fold(of_anybody, EventVisibility::or)

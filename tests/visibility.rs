@@ -1,5 +1,5 @@
-//! History visibility: every cell of the decision beside the table of the text, stretches of the timeline beside their events
-//! one by one, and what a knocker may read.
+//! History visibility: every cell of the decision beside the table of the text, stretches of the
+//! timeline beside their events one by one, and what a knocker may read.
 //!
 //! <https://spec.matrix.org/v1.19/client-server-api/#room-history-visibility>
 #![expect(

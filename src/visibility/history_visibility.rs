@@ -1,4 +1,5 @@
-//! `m.room.history_visibility`. <https://spec.matrix.org/v1.19/client-server-api/#mroomhistory_visibility>
+//! `m.room.history_visibility`.
+//! <https://spec.matrix.org/v1.19/client-server-api/#mroomhistory_visibility>
 
 use std::fmt;
 use std::str::FromStr;
@@ -58,8 +59,8 @@ impl HistoryVisibility {
     /// Reads the content of an `m.room.history_visibility` event.
     ///
     /// A value that is missing or not understood counts as `shared`, as the specification has it.
-    /// That includes a content that is not an object, a value that is not a string, and a value that is
-    /// given twice.
+    /// That includes a content that is not an object, a value that is not a string, and a value
+    /// that is given twice.
     #[must_use]
     pub fn of_content(content: &str) -> Self {
         let mut found = Field::Missing;

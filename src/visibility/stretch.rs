@@ -11,12 +11,12 @@ use crate::id::{ServerName, UserId, domain};
 /// The events are given in order, the oldest first, each of them accepted. The state before each of
 /// them has to be the state before the one in front of it, changed by that one: visibility and
 /// membership are followed from event to event. A page of `/messages` that was read backwards is
-/// turned round first. Where the room's graph forks and the order of the timeline is another, the host
-/// decides event by event, by the state that it has stored for each
+/// turned round first. Where the room's graph forks and the order of the timeline is another, the
+/// host decides event by event, by the state that it has stored for each
 /// ([`VisibilityAtEvent::read`], [`UserAtEvent::read`]).
 ///
-/// Each event is looked at once. There are two allocations for a stretch, and for a server one more for
-/// each of its users; none for an event.
+/// Each event is looked at once. There are two allocations for a stretch, and for a server one more
+/// for each of its users; none for an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Stretch {
     /// The visibility before the first event.
@@ -40,8 +40,8 @@ impl Stretch {
     }
 
     /// Decides for each event whether this server may see it: if any of its users may, as
-    /// [`VisibilityAtEvent::for_server`] has it. `memberships` are those of the server's users before the first event;
-    /// users of other servers are passed over.
+    /// [`VisibilityAtEvent::for_server`] has it. `memberships` are those of the server's users
+    /// before the first event; users of other servers are passed over.
     pub fn for_server<'m, E: Event>(
         self,
         server: ServerName<'_>,
@@ -85,7 +85,8 @@ impl Stretch {
 
 /// Who asks: a user, or all the users of a server as one.
 trait Audience {
-    /// The membership before the event, and the one that the event sets if it is an own member event.
+    /// The membership before the event, and the one that the event sets if it is an own member
+    /// event.
     fn at(&mut self, event: &impl Event) -> (Membership, Option<Membership>);
 }
 

@@ -1,4 +1,5 @@
-//! The command `visible`: the whole product against the table of the text, and lines that say less than all.
+//! The command `visible`: the whole product against the table of the text, and lines that say less
+//! than all.
 
 use matrix_knock::event::Membership;
 use matrix_knock::visibility::HistoryVisibility;

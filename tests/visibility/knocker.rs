@@ -1,4 +1,5 @@
-//! What a knocker may read, before, during and after: every way from outside over a knock, under every visibility.
+//! What a knocker may read, before, during and after: every way from outside over a knock, under
+//! every visibility.
 
 use matrix_knock::event::Membership;
 use matrix_knock::visibility::{EventVisibility, HistoryVisibility, JoinedLater, Stretch};
@@ -7,8 +8,8 @@ use crate::{MESSAGE, member, pdus, setting, user};
 
 const KAY: &str = "@kay:b.example";
 
-/// The decisions on the events of a room in which one message follows each membership of the knocker: on the messages, and on
-/// the member events.
+/// The decisions on the events of a room in which one message follows each membership of the
+/// knocker: on the messages, and on the member events.
 fn read(visibility: HistoryVisibility, memberships: &[&str]) -> (Vec<EventVisibility>, Vec<EventVisibility>) {
     let mut texts = vec![MESSAGE.to_owned()];
     texts.extend(memberships.iter().flat_map(|membership| [member(KAY, membership), MESSAGE.to_owned()]));
@@ -18,8 +19,9 @@ fn read(visibility: HistoryVisibility, memberships: &[&str]) -> (Vec<EventVisibi
     (at(0).map(|(_, decided)| decided).collect(), at(1).map(|(_, decided)| decided).collect())
 }
 
-/// Before the knock, while it waits, after it was declined, banned or taken back, and while knocking again: what is
-/// world-readable and nothing else. The knock itself and its end are no exception.
+/// Before the knock, while it waits, after it was declined, banned or taken back, and while
+/// knocking again: what is world-readable and nothing else. The knock itself and its end are no
+/// exception.
 #[test]
 fn a_knock_gives_no_right_to_read() {
     let ways: [&[&str]; 6] = [
@@ -43,8 +45,9 @@ fn a_knock_gives_no_right_to_read() {
     }
 }
 
-/// Accepted and joined: `shared` opens all that came before, the knock and the time of the knock included; `invited` opens what
-/// came since the invite; `joined` what came since the join. Digits are rules: before, knock, invite, join, leave.
+/// Accepted and joined: `shared` opens all that came before, the knock and the time of the knock
+/// included; `invited` opens what came since the invite; `joined` what came since the join. Digits
+/// are rules: before, knock, invite, join, leave.
 #[test]
 fn after_the_knock_was_accepted() {
     let way = ["knock", "invite", "join", "leave"];
@@ -58,7 +61,8 @@ fn after_the_knock_was_accepted() {
         let rules = |decided: Vec<EventVisibility>| decided.iter().map(|decided| decided.rule()).collect::<Vec<_>>();
         assert_eq!((rules(decided.0), rules(decided.1)), (messages.to_vec(), members.to_vec()), "{visibility}");
     }
-    // The invite that answers the knock is not taken up: nothing under `shared`, what came since then under `invited`.
+    // The invite that answers the knock is not taken up: nothing under `shared`, what came since
+    // then under `invited`.
     for (visibility, messages) in [
         (HistoryVisibility::Shared, [5, 5, 5, 5]),
         (HistoryVisibility::Invited, [5, 5, 4, 5]),
@@ -69,8 +73,8 @@ fn after_the_knock_was_accepted() {
     }
 }
 
-/// A room that is opened to the world and closed again while somebody knocks: they may read what was sent in between, and both
-/// events that changed the setting.
+/// A room that is opened to the world and closed again while somebody knocks: they may read what
+/// was sent in between, and both events that changed the setting.
 #[test]
 fn a_room_that_is_open_for_a_while() {
     let texts = [

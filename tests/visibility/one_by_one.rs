@@ -1,4 +1,5 @@
-//! A stretch decided event by event: the state before each event, whatever came later, and the table of the text.
+//! A stretch decided event by event: the state before each event, whatever came later, and the
+//! table of the text.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,5 @@
-//! The recorded rooms: every run of events of each, read by every user and every server that has a part in it.
+//! The recorded rooms: every run of events of each, read by every user and every server that has a
+//! part in it.
 
 use std::collections::BTreeSet;
 

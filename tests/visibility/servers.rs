@@ -52,8 +52,9 @@ fn any_of_its_users() {
     assert_eq!(pairs, 2000);
 }
 
-/// A server whose user knocks, and is let in; beside it one whose user was in the room from the start. Synapse says the same of
-/// every event but those marked, where it asks the state after the event alone.
+/// A server whose user knocks, and is let in; beside it one whose user was in the room from the
+/// start. Synapse says the same of every event but those marked, where it asks the state after the
+/// event alone.
 #[test]
 fn the_server_of_a_knocker() {
     let texts = [

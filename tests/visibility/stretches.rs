@@ -97,7 +97,8 @@ proptest! {
         }
     }
 
-    /// Cut anywhere, a stretch gives the same: a page is decided by what holds at its start and what comes after it.
+    /// Cut anywhere, a stretch gives the same: a page is decided by what holds at its start and
+    /// what comes after it.
     #[test]
     fn page_by_page(events in proptest::collection::vec(event(), 0..40), cut in any::<prop::sample::Index>()) {
         let events = pdus(&events);

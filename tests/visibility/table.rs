@@ -71,8 +71,8 @@ impl Table {
 
     /// The number of the rule that decides.
     ///
-    /// An event that changes both is none that there is. For it the text is taken at its word: the visibility before or after,
-    /// by the membership before or after.
+    /// An event that changes both is none that there is. For it the text is taken at its word: the
+    /// visibility before or after, by the membership before or after.
     pub(crate) fn rule(&self, cell: Cell) -> u8 {
         let Cell { visibility, visibility_after, membership, membership_after, joined_later } = cell;
         let rules = match (visibility_after, membership_after) {

@@ -107,7 +107,8 @@ pub(crate) fn knockable(line: &Line<'_>) -> Answer {
 
 /// `visible`: whether a user may see an event.
 ///
-/// A visibility that is not understood counts as in an event, and null as none that is set. A membership of null is that of a user
+/// A visibility that is not understood counts as in an event, and null as none that is set. A
+/// membership of null is that of a user
 /// without a member event.
 pub(crate) fn visible(line: &Line<'_>) -> Answer {
     let visibility = |value: &RawValue| HistoryVisibility::of_content(&format!(r#"{{"history_visibility":{value}}}"#));
