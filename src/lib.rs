@@ -14,6 +14,7 @@
 //! | [Knocking upon a room](https://spec.matrix.org/v1.19/server-server-api/#knocking-rooms) | [`resident`], [`knocking`], [`template`] |
 //! | [Signing events](https://spec.matrix.org/v1.19/server-server-api/#signing-events), event format | [`event`] |
 //! | [Knocking on rooms](https://spec.matrix.org/v1.19/client-server-api/#knocking-on-rooms), of clients | [`client`] |
+//! | [Restricted rooms](https://spec.matrix.org/v1.19/client-server-api/#restricted-rooms) | [`restricted_join`] |
 //! | [Stripped state](https://spec.matrix.org/v1.19/client-server-api/#stripped-state) | [`stripped_state`] |
 //! | [Knocking on rooms](https://spec.matrix.org/v1.19/client-server-api/#knocking-on-rooms), for those who answer | [`pending`] |
 //! | [Syncing](https://spec.matrix.org/v1.19/client-server-api/#syncing), of rooms that are knocked on | [`sync`] |
@@ -70,6 +71,7 @@ pub mod policy;
 mod raw_value;
 pub mod receipt;
 pub mod resident;
+pub mod restricted_join;
 pub mod room_version;
 pub mod state;
 pub mod stripped_state;

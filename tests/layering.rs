@@ -12,7 +12,7 @@ const FLOORS: [(u32, &[&str]); 7] = [
     (3, &["error", "event"]),
     (4, &["client", "membership_change", "path", "state", "x_matrix"]),
     (5, &["auth", "policy", "stripped_state", "visibility"]),
-    (6, &["machine", "pending", "receipt", "sync", "template"]),
+    (6, &["machine", "pending", "receipt", "restricted_join", "sync", "template"]),
     (7, &["knocking", "raw_value", "resident"]),
 ];
 

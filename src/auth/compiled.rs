@@ -171,6 +171,12 @@ impl CompiledRoom {
         suffices == Ok(true)
     }
 
+    /// Whether the power of this user is enough to invite. A malformed level is not enough.
+    pub(crate) fn power_suffices_to_invite(&self, user: &str) -> bool {
+        let powers = self.powers([user, user]);
+        powers.is_ok_and(|powers| powers.suffice_to_invite() == Ok(true))
+    }
+
     /// The version that the room was compiled for.
     #[must_use]
     pub const fn version(&self) -> RoomVersion {

@@ -48,6 +48,19 @@ pub(crate) fn join_rule(content: &str, rules: &RoomVersionRules) -> Result<JoinR
     }
 }
 
+/// The text of `allow`, of whatever kind it is, in the content of a join rules event.
+pub(crate) fn allow_list(content: &str) -> Field<&str> {
+    let mut allow = Field::Missing;
+    let read = read_object(content, |key, reader| {
+        let value = reader.skip()?;
+        if key.is("allow") {
+            allow.put(Field::Is(value));
+        }
+        Ok(())
+    });
+    if read.is_ok() { allow } else { Field::Malformed }
+}
+
 fn known(name: Str<'_>, rules: &RoomVersionRules) -> JoinRule {
     match () {
         () if name.is("public") => JoinRule::Public,
