@@ -19,6 +19,7 @@
 //! | [Knocking on rooms](https://spec.matrix.org/v1.19/client-server-api/#knocking-on-rooms), for those who answer | [`pending`] |
 //! | [Syncing](https://spec.matrix.org/v1.19/client-server-api/#syncing), of rooms that are knocked on | [`sync`] |
 //! | [Room history visibility](https://spec.matrix.org/v1.19/client-server-api/#room-history-visibility) | [`visibility`] |
+//! | [Room summaries](https://spec.matrix.org/v1.19/client-server-api/#room-summaries), hierarchy, public rooms | [`summary`] |
 //! | [Standard error response](https://spec.matrix.org/v1.19/client-server-api/#standard-error-response) | [`error`] |
 //! | [The table of membership changes](https://spec.matrix.org/v1.19/client-server-api/#mroommember) | [`membership_change`] |
 //! | [Room versions](https://spec.matrix.org/v1.19/rooms/) | [`room_version`] |
@@ -75,6 +76,7 @@ pub mod restricted_join;
 pub mod room_version;
 pub mod state;
 pub mod stripped_state;
+pub mod summary;
 pub mod sync;
 pub mod template;
 mod unpadded_base64;

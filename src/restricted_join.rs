@@ -4,11 +4,11 @@
 //! Nothing in here makes a join. Before a knock the host learns whether the user could join; at
 //! `make_join` and `send_join` it learns what to answer.
 //!
-//! | the user | a user of this server who [can authorize](authorizing_user) | a join by way of this server |
+//! | the user | who [can authorize](authorizing_user) | a join by way of this server |
 //! | --- | --- | --- |
-//! | is invited or joined, or the room is `public`: [`JoinBy::Rules`] | not needed | is allowed |
-//! | is joined to a room of the conditions: [`JoinBy::Condition`] | there is one | is allowed, with this user |
-//! | is joined to a room of the conditions | there is none | 400 `M_UNABLE_TO_GRANT_JOIN` |
+//! | is invited or joined, or the room is `public`: [`JoinBy::Rules`] | | is allowed |
+//! | is joined to a room of the conditions: [`JoinBy::Condition`] | somebody | is allowed |
+//! | is joined to a room of the conditions | nobody | 400 `M_UNABLE_TO_GRANT_JOIN` |
 //! | may be joined to one: [`MayJoin::NotKnown`] | | 400 `M_UNABLE_TO_AUTHORISE_JOIN` |
 //! | is joined to none, or a rule refuses: [`MayJoin::No`] | | 403 `M_FORBIDDEN` |
 //!
@@ -26,7 +26,8 @@
 //! use matrix_knock::restricted_join::{JoinBy, JoinCheck, RoomMembership};
 //! use matrix_knock::state::StateMap;
 //!
-//! let create = r#"{"type":"m.room.create","state_key":"","sender":"@alice:a.example","content":{}}"#;
+//! let create = r#"{"type":"m.room.create","state_key":"","sender":"@alice:a.example",
+//!     "content":{}}"#;
 //! let join_rules = r#"{"type":"m.room.join_rules","state_key":"","sender":"@alice:a.example",
 //!     "content":{"join_rule":"knock_restricted","allow":[
 //!         {"type":"org.example.moon_phase"},
@@ -148,11 +149,7 @@ impl JoinCheck {
     /// # Errors
     ///
     /// [`NotLookedUp`] if a snapshot lacks an entry of [`reads`](Self::reads).
-    pub fn new(
-        version: RoomVersion,
-        user: UserId<'_>,
-        state: &(impl RoomState + ?Sized),
-    ) -> Result<Self, NotLookedUp> {
+    pub fn new(version: RoomVersion, user: UserId<'_>, state: &(impl RoomState + ?Sized)) -> Result<Self, NotLookedUp> {
         let join = Proposal::of_oneself(user.as_str(), Membership::Join);
         let refused = match authorize_proposal(version, &join, state) {
             Ok(_) => None,
@@ -238,7 +235,8 @@ pub const MAX_AUTHORIZING_USERS: usize = 20;
 /// use matrix_knock::restricted_join::{authorizing_user, reads_of_authorizing_user};
 /// use matrix_knock::state::StateMap;
 ///
-/// let create = r#"{"type":"m.room.create","state_key":"","sender":"@alice:a.example","content":{}}"#;
+/// let create = r#"{"type":"m.room.create","state_key":"","sender":"@alice:a.example",
+///     "content":{}}"#;
 /// let levels = r#"{"type":"m.room.power_levels","state_key":"","sender":"@alice:a.example",
 ///     "content":{"invite":50,"users":{"@alice:a.example":100}}}"#;
 /// let alice = r#"{"type":"m.room.member","state_key":"@alice:a.example",

@@ -13,7 +13,7 @@ const FLOORS: [(u32, &[&str]); 7] = [
     (4, &["client", "membership_change", "path", "state", "x_matrix"]),
     (5, &["auth", "policy", "stripped_state", "visibility"]),
     (6, &["machine", "pending", "receipt", "restricted_join", "sync", "template"]),
-    (7, &["knocking", "raw_value", "resident"]),
+    (7, &["knocking", "raw_value", "resident", "summary"]),
 ];
 
 fn floor(module: &str) -> u32 {

@@ -59,11 +59,13 @@ use matrix_knock::resident::{
     ApprovedRequest, AuthStage, AuthorizedRequest, ByHost, Decision, HostError, Knock, Leave, LocalEvent, MakeKnock,
     MakeLeave, MakeRequest, Mismatch, MustReach, Reason, Refusal, RequestKind, Residence, ResidentRoom,
 };
+use matrix_knock::restricted_join::{AllowConditions, JoinBy, JoinCheck, MayJoin, RefusedJoin, RoomMembership};
 use matrix_knock::room_version::{
     EventIdFormat, RoomVersion, RoomVersionRules, UnknownRoomVersion, UnstableVersionError,
 };
 use matrix_knock::state::{FromFn, NotLookedUp, Reads, RoomState, Snapshot, StateMap};
 use matrix_knock::stripped_state::{NotStripped, ShownTypes, StrippedEvent, TooManyTypes};
+use matrix_knock::summary::{RoomSummary, SummaryAccess, SummaryError};
 use matrix_knock::sync::{KnockSection, Knockable, KnockedRoom, MemberEventKey, ReadRoom, Section, SectionError};
 use matrix_knock::template::{BadTemplate, CheckedTemplate, Expected, PrevEvent, Template, TemplateError};
 use matrix_knock::visibility::{
@@ -261,6 +263,12 @@ types! {
         SendLeave<'_>,
         SendRequest<'_, Knock>,
         SignatureChecked<'_, Leave>,
+        // restricted_join
+        AllowConditions,
+        JoinBy<'_>,
+        JoinCheck,
+        MayJoin<'_>,
+        RoomMembership,
         // room_version
         EventIdFormat,
         RoomVersion,
@@ -271,6 +279,9 @@ types! {
         // stripped_state
         ShownTypes,
         StrippedEvent,
+        // summary
+        RoomSummary,
+        SummaryAccess,
         // sync
         KnockSection,
         Knockable,
@@ -332,6 +343,7 @@ types! {
         ReceiptDropped,
         ReceiptError,
         Refusal,
+        RefusedJoin,
         Rejected,
         Rejection,
         RoomStateFault,
@@ -341,6 +353,7 @@ types! {
         SignError,
         SignatureError,
         SoftFailure,
+        SummaryError,
         TemplateError,
         TooManyTypes,
         UnknownAuthEvents,
@@ -615,6 +628,26 @@ fn messages_about_the_authentication_of_requests() {
     assert_eq!(UnknownMembership.to_string(), "unknown membership");
     assert_eq!(UnknownHistoryVisibility.to_string(), "unknown history visibility");
     assert_eq!(JsonErrorKind::DeeperThan { levels: 160 }.to_string(), "JSON nested deeper than 160 levels");
+}
+
+#[test]
+fn messages_about_joins() {
+    let messages = [
+        (RefusedJoin::UnableToAuthorise, "unable to tell whether the user meets a condition of the room"),
+        (RefusedJoin::UnableToGrant, "no user of this server can authorize the join"),
+        (RefusedJoin::Forbidden, "the room does not let the user join"),
+    ];
+    for (error, message) in messages {
+        assert_eq!(error.to_string(), message);
+    }
+    let messages = [
+        (SummaryError::NotAnObject, "the summary is not an object"),
+        (SummaryError::NoRoomId, "the summary does not name a room"),
+        (SummaryError::RoomId(IdError::LocalPart), "`room_id` of the summary has a malformed local part"),
+    ];
+    for (error, message) in messages {
+        assert_eq!(error.to_string(), message);
+    }
 }
 
 #[test]
