@@ -78,7 +78,7 @@ fn every_row_has_a_test_that_exists_or_a_reason() {
 }
 
 /// Rows, those with tests, those with reasons, and different tests.
-const COUNT: (usize, usize, usize, usize) = (245, 222, 41, 111);
+const COUNT: (usize, usize, usize, usize) = (266, 241, 44, 123);
 
 #[test]
 fn the_rows_are_numbered_and_cite_their_sections() {
@@ -98,9 +98,9 @@ fn the_rows_are_numbered_and_cite_their_sections() {
 }
 
 /// How many sections are cited.
-const SECTIONS: usize = 57;
+const SECTIONS: usize = 66;
 /// How many rows there are of each level.
-const LEVELS: [usize; 3] = [104, 62, 79];
+const LEVELS: [usize; 3] = [108, 65, 93];
 
 #[test]
 fn a_list_with_a_mistake_is_found_out() {
