@@ -2,17 +2,18 @@
 
 use std::sync::Arc;
 
-use matrix_knock::auth::{Rule, Selection, server_is_allowed};
+use matrix_knock::auth::server_is_allowed;
 use matrix_knock::error::{Errcode, ErrorResponse};
 use matrix_knock::event::{Event, EventType, Membership, OwnedPdu, Pdu, Proposal};
 use matrix_knock::id::{OwnedServerName, RoomId, RoomIdOrAlias, ServerName, UserId};
 use matrix_knock::receipt::Outcome;
 use matrix_knock::resident::{LocalEvent, Refusal, Residence};
+use matrix_knock::restricted_join::{JoinCheck, RoomMembership};
 use matrix_knock::state::Reads;
-use matrix_knock::template::{CheckedTemplate, Details, Expected, Template, TemplateError};
+use matrix_knock::template::{CheckedTemplate, Details, Expected, Template};
 use matrix_knock::wire::BuiltRequest;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::host::{Host, now};
 use crate::http::{Call, Reply, encoded, forbidden, invalid, not_found};
@@ -107,32 +108,28 @@ impl Host {
             return Err(Refusal::IncompatibleRoomVersion(room.version).into());
         }
         let join = Proposal::of_oneself(user.as_str(), Membership::Join);
-        let state = self.store.state(&room, At::Now, &Selection::of(room.version, &join).reads()).await?;
+        let state = self.store.state(&room, At::Now, &JoinCheck::reads(room.version, user)).await?;
+        let check = JoinCheck::new(room.version, user, &state)?;
+        if !check.rooms().is_empty() {
+            // This host authorizes no joins; another server of the room may.
+            check.fetch(|id| self.membership_of(user, id)).await?.grant(None)?;
+        }
         let extremities = self.store.extremities(&room).await?;
         let prev_events = prev_events(&extremities);
-        match Template::of_proposal(room.version, &join, room_id, &state, &prev_events, now()) {
-            // Another server of the room may be able to.
-            Err(TemplateError::Rejected(rejection))
-                if rejection.rule() == Rule::JoinNotAuthorized && self.has_condition(&room).await? =>
-            {
-                let error = "This server does not authorize joins by the membership of another room";
-                Err(ErrorResponse::new(Errcode::from("M_UNABLE_TO_AUTHORISE_JOIN"), error))
-            }
-            template => Ok(template?.to_response()),
-        }
+        let template = Template::of_proposal(room.version, &join, room_id, &state, &prev_events, now())?;
+        Ok(template.to_response())
     }
 
-    /// Whether the members of another room may join this one.
-    async fn has_condition(&self, room: &Room) -> Result<bool, StoreError> {
-        #[derive(Deserialize)]
-        struct JoinRules {
-            #[serde(default)]
-            allow: Vec<Value>,
+    /// Whether the user is joined to the room, as far as this server can tell.
+    async fn membership_of(&self, user: UserId<'_>, room_id: RoomId<'_>) -> Result<RoomMembership, StoreError> {
+        match self.store.room(room_id).await?.filter(|room| room.residence == Residence::Joined) {
+            Some(room) => {
+                let member = self.store.state_event(&room, At::Now, EventType::Member, user.as_str()).await?;
+                Ok(member.and_then(|member| member.member_facts().membership()).into())
+            }
+            None if self.is_own(user) => Ok(RoomMembership::NotJoined),
+            None => Ok(RoomMembership::NotKnown),
         }
-        let rules = self.store.state_event(room, At::Now, EventType::JoinRules, "").await?;
-        let rules: Option<JoinRules> = rules.and_then(|rules| serde_json::from_str(rules.content()).ok());
-        let is_condition = |entry: &Value| entry.get("type").is_some_and(|kind| kind == "m.room_membership");
-        Ok(rules.is_some_and(|rules| rules.allow.iter().any(is_condition)))
     }
 
     /// `send_join`.
