@@ -106,7 +106,7 @@ use crate::state::{NotLookedUp, Reads, RoomState};
 /// };
 ///
 /// let room = VisibilityAtEvent { before: HistoryVisibility::Shared, after: None };
-/// let knocking = UserAtEvent { before: Membership::Knock, after: None, joined_later: JoinedLater::No };
+/// let knocking = UserAtEvent { before: Membership::Knock, ..UserAtEvent::OUTSIDER };
 /// assert_eq!(room.for_user(knocking), EventVisibility::Hidden);
 /// let accepted = UserAtEvent { joined_later: JoinedLater::Yes, ..knocking };
 /// assert_eq!(room.for_user(accepted), EventVisibility::JoinedLater);
