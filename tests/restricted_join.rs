@@ -1,6 +1,12 @@
 //! Who may join a restricted room outright: every version, join rule, membership, set of known and
 //! unknown conditions and malformed entry, against a table written from the texts.
-#![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot be set up fails")]
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test that cannot be set up fails"
+)]
 
 #[path = "restricted_join/authorizing.rs"]
 mod authorizing;

@@ -1,6 +1,12 @@
 //! Summaries of rooms: what is written from the state and read again, who may see it by a table
 //! written from the texts, and what hostile ones cost.
-#![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot be set up fails")]
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test that cannot be set up fails"
+)]
 
 #[path = "summary/access.rs"]
 mod access;

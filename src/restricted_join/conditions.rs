@@ -83,7 +83,7 @@ impl AllowConditions {
     ///
     /// let content = r#"{"join_rule":"restricted","allow":[
     ///     {"type":"m.room_membership","room_id":"!a:a.example","via":["a.example"]},
-    ///     {"type":"m.room_membership","room_id":"#a:a.example"}, "!b:a.example"]}"#;
+    ///     {"type":"m.room_membership","room_id":"none"}, "!b:a.example"]}"#;
     /// let conditions = AllowConditions::of_content(RoomVersion::V8, content).expect("conditions");
     /// assert_eq!(conditions.rooms(), ["!a:a.example"]);
     /// assert_eq!(AllowConditions::of_content(RoomVersion::V7, content), None);
