@@ -40,15 +40,17 @@ def three_ours(t):
         t.status(f"{knocker.server} joins", knocker.join(room, answerer.server), 200)
         everybody_sees(t, room, users, knocker, "join", f"the join of {knocker.server}")
     t.equal("nobody waits any more", (first.pending(room), second.pending(room)), ([], []))
+    # The knocker's server is in the room as well: it knocks by itself, from what it has heard.
+    everybody = [*users, knockers[0]]
     denied = t.user(HS2, "denied")
     t.status("one more knocks by our second host", denied.knock(room, "x", [HS5]), 200)
-    everybody_sees(t, room, users, denied, "knock", "the knock to be denied")
+    everybody_sees(t, room, everybody, denied, "knock", "the knock to be denied")
     t.status("the Synapse denies it", third.kick(room, denied, "no"), 200)
-    everybody_sees(t, room, users, denied, "leave", "the denial")
+    everybody_sees(t, room, everybody, denied, "leave", "the denial")
     t.status("knocks again by our first host", denied.knock(room, "y", [HS3]), 200)
-    everybody_sees(t, room, users, denied, "knock", "the second knock")
+    everybody_sees(t, room, everybody, denied, "knock", "the second knock")
     t.status("our second host bans", second.ban(room, denied), 200)
-    everybody_sees(t, room, [*users, knockers[0]], denied, "ban", "the ban")
+    everybody_sees(t, room, everybody, denied, "ban", "the ban")
     for via in (HS3, HS5):
         t.status(f"refused by {via}", denied.knock(room, "z", [via]), 403)
 
