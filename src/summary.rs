@@ -60,6 +60,7 @@ use crate::restricted_join::{AllowConditions, JoinBy, MayJoin, RoomMembership};
 use crate::room_version::RoomVersion;
 use crate::state::{NotLookedUp, Reads, RoomState};
 use crate::sync::{Knockable, summary_is_knockable};
+use crate::visibility::HistoryVisibility;
 
 /// What stands in a summary of a room.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -100,7 +101,6 @@ pub struct RoomSummary {
 /// The largest integer of canonical JSON.
 const MAX_INTEGER: u64 = (1 << 53) - 1;
 
-pub(crate) const HISTORY_VISIBILITY: &str = "m.room.history_visibility";
 const GUEST_ACCESS: &str = "m.room.guest_access";
 
 impl RoomSummary {
@@ -115,7 +115,7 @@ impl RoomSummary {
             EventType::Topic,
             EventType::CanonicalAlias,
             EventType::Encryption,
-            EventType::from(HISTORY_VISIBILITY),
+            EventType::HistoryVisibility,
             EventType::from(GUEST_ACCESS),
         ];
         let own = user.iter().map(|user| (EventType::Member, user.as_str()));
@@ -152,7 +152,7 @@ impl RoomSummary {
             None => None,
         };
         let conditions = AllowConditions::of(version, state)?;
-        let says = |event_type, name, value| Ok(text(EventType::from(event_type), name)?.is_some_and(|is| is == value));
+        let guest_access = text(EventType::from(GUEST_ACCESS), "guest_access")?;
         Ok(Self {
             room_id: room_id.into_owned(),
             join_rule: text(EventType::JoinRules, "join_rule")?.unwrap_or_else(|| "invite".to_owned()),
@@ -166,8 +166,8 @@ impl RoomSummary {
             room_type: text(EventType::Create, "type")?,
             encryption: text(EventType::Encryption, "algorithm")?,
             num_joined_members,
-            world_readable: says(HISTORY_VISIBILITY, "history_visibility", "world_readable")?,
-            guest_can_join: says(GUEST_ACCESS, "guest_access", "can_join")?,
+            world_readable: HistoryVisibility::of_state(state)? == HistoryVisibility::WorldReadable,
+            guest_can_join: guest_access.is_some_and(|access| access == "can_join"),
         })
     }
 

@@ -1,12 +1,12 @@
 //! Who may see the summary of a room.
 
-use super::{HISTORY_VISIBILITY, content};
 use crate::event::content::join_rules::{JoinRule, join_rule};
 use crate::event::{Event, EventType, Membership};
 use crate::id::{RoomId, UserId};
 use crate::restricted_join::{AllowConditions, MayJoin, RoomMembership};
 use crate::room_version::RoomVersion;
 use crate::state::{NotLookedUp, Reads, RoomState};
+use crate::visibility::HistoryVisibility;
 
 /// Whether somebody may see the summary of a room, as far as this server can tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -23,7 +23,7 @@ pub enum SummaryAccess {
 /// [`access_of_server`] read.
 #[must_use]
 pub fn reads_of_access(user: Option<UserId<'_>>) -> Reads {
-    let of_room = [(EventType::JoinRules, ""), (EventType::from(HISTORY_VISIBILITY), "")];
+    let of_room = [(EventType::JoinRules, ""), (EventType::HistoryVisibility, "")];
     let own = user.iter().map(|user| (EventType::Member, user.as_str()));
     of_room.into_iter().chain(own).collect()
 }
@@ -83,10 +83,9 @@ fn access(
     if matches!(membership, Some(Membership::Join | Membership::Invite)) {
         return Ok(SummaryAccess::Shown);
     }
-    let visibility = state.event(EventType::from(HISTORY_VISIBILITY), "")?;
-    let visibility = visibility.and_then(|event| content::text(event.content(), "history_visibility"));
+    let visibility = HistoryVisibility::of_state(state)?;
     let join_rules = state.event(EventType::JoinRules, "")?;
-    if visibility.is_some_and(|visibility| visibility == "world_readable") {
+    if visibility == HistoryVisibility::WorldReadable {
         return Ok(SummaryAccess::Shown);
     }
     let Some(join_rules) = join_rules else { return Ok(SummaryAccess::Hidden) };
