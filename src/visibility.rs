@@ -279,8 +279,7 @@ impl UserAtEvent {
     ) -> Result<Self, NotLookedUp> {
         let before = state_before.event(EventType::Member, user.as_str())?;
         let before = before.map_or(Membership::Leave, |before| membership(before.member_facts()));
-        let is_own = event.state_key() == Some(user.as_str()) && event.is_type(EventType::Member);
-        Ok(Self { before, after: is_own.then(|| membership(event.member_facts())), joined_later })
+        Ok(Self { before, after: own_membership(user, event), joined_later })
     }
 }
 
@@ -299,6 +298,12 @@ const fn decide(visibility: HistoryVisibility, membership: Membership, joined_la
         (HistoryVisibility::Invited, Membership::Invite, _) => EventVisibility::Invited,
         _ => EventVisibility::Hidden,
     }
+}
+
+/// The membership that an event gives this user, if it is their own member event.
+fn own_membership(user: UserId<'_>, event: &(impl Event + ?Sized)) -> Option<Membership> {
+    let is_own = event.state_key() == Some(user.as_str()) && event.is_type(EventType::Member);
+    is_own.then(|| membership(event.member_facts()))
 }
 
 /// The membership that a member event gives.

@@ -121,9 +121,7 @@ impl<'a> FormattedPdu<'a> {
     /// alone refuses every join that another server has authorized.
     #[must_use]
     pub fn wanted_keys(&self) -> BTreeMap<OwnedServerName, BTreeSet<String>> {
-        let mut servers = Servers::default();
-        self.pdu().sender_server().into_iter().for_each(|server| servers.push(server));
-        signers(self.version(), self.pdu()).unwrap_or_default().into_each(|server| servers.push(server));
+        let mut servers = self.signers_with_sender().unwrap_or_default();
         authorizing_server(self.version(), self.pdu()).into_iter().for_each(|server| servers.push(server.into()));
         let key_ids = |server: &str| {
             let name = OwnedServerName::parse(server).ok()?;
@@ -169,10 +167,16 @@ impl<'a> FormattedPdu<'a> {
         verifier: &(impl Verify + ?Sized),
         now: u64,
     ) -> Result<SignedPdu<'a>, SignatureError> {
-        let mut needed = Servers::default();
-        self.pdu().sender_server().into_iter().for_each(|server| needed.push(server));
-        signers(self.version(), self.pdu())?.into_each(|server| needed.push(server));
+        let needed = self.signers_with_sender()?;
         self.check_servers(needed, keys, verifier, now)
+    }
+
+    /// The servers that must have signed the event, and that of the sender in any case.
+    fn signers_with_sender(&self) -> Result<Servers<'a>, SignatureError> {
+        let mut servers = Servers::default();
+        self.pdu().sender_server().into_iter().for_each(|server| servers.push(server));
+        signers(self.version(), self.pdu())?.into_each(|server| servers.push(server));
+        Ok(servers)
     }
 
     fn check_servers(

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::{EventVisibility, HistoryVisibility, JoinedLater, UserAtEvent, VisibilityAtEvent, membership};
+use super::{
+    EventVisibility, HistoryVisibility, JoinedLater, UserAtEvent, VisibilityAtEvent, membership, own_membership,
+};
 use crate::event::{Event, EventType, Membership};
 use crate::id::{ServerName, UserId, domain};
 
@@ -98,8 +100,7 @@ struct OneUser<'u> {
 impl Audience for OneUser<'_> {
     fn at(&mut self, event: &impl Event) -> (Membership, Option<Membership>) {
         let before = self.membership;
-        let is_own = event.state_key() == Some(self.user.as_str()) && event.is_type(EventType::Member);
-        let after = is_own.then(|| membership(event.member_facts()));
+        let after = own_membership(self.user, event);
         self.membership = after.unwrap_or(before);
         (before, after)
     }
