@@ -46,6 +46,7 @@
 mod conditions;
 mod refusal;
 
+pub(crate) use self::conditions::joined_to_any;
 pub use self::conditions::{AllowConditions, MAX_CONDITION_ROOMS, RoomMembership};
 pub use self::refusal::RefusedJoin;
 use crate::auth::{AuthorizeError, CompiledRoom, Rejection, Rule, Selection, authorize_proposal};

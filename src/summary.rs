@@ -50,13 +50,15 @@ mod access;
 mod content;
 mod read;
 
+use std::collections::BTreeMap;
+
 pub use self::access::{SummaryAccess, access_of_server, access_of_user, reads_of_access};
 pub use self::read::{MAX_SUMMARIES, MAX_TEXT_BYTES, SummaryError};
 use crate::event::content::join_rules::{JoinRule, join_rule};
 use crate::event::{Event, EventType, Membership};
 use crate::id::{OwnedRoomId, RoomId, UserId};
-use crate::json::{CanonicalDialect, canonical, push_string, push_strings};
-use crate::restricted_join::{AllowConditions, JoinBy, MayJoin, RoomMembership};
+use crate::json::{CanonicalDialect, canonical, push_string};
+use crate::restricted_join::{AllowConditions, JoinBy, MayJoin, RoomMembership, joined_to_any};
 use crate::room_version::RoomVersion;
 use crate::state::{NotLookedUp, Reads, RoomState};
 use crate::sync::{Knockable, summary_is_knockable};
@@ -191,7 +193,7 @@ impl RoomSummary {
     pub fn may_join<'s>(
         &'s self,
         supported: &[RoomVersion],
-        mut look_up: impl FnMut(RoomId<'_>) -> RoomMembership,
+        look_up: impl FnMut(RoomId<'_>) -> RoomMembership,
     ) -> MayJoin<'s> {
         let is_inside = match self.membership {
             Some(Membership::Ban) => return MayJoin::No,
@@ -219,15 +221,7 @@ impl RoomSummary {
             Ok(JoinRule::Invite | JoinRule::Knock) => inside,
             Ok(JoinRule::Restricted | JoinRule::KnockRestricted) if is_inside => inside,
             Ok(JoinRule::Restricted | JoinRule::KnockRestricted) => {
-                let mut answer = MayJoin::No;
-                for room in self.allowed_room_ids.iter().map(OwnedRoomId::as_borrowed) {
-                    match look_up(room) {
-                        RoomMembership::Joined => return MayJoin::Yes(JoinBy::Condition(room)),
-                        RoomMembership::NotJoined => {}
-                        RoomMembership::NotKnown => answer = MayJoin::NotKnown,
-                    }
-                }
-                answer
+                joined_to_any(&self.allowed_room_ids, MayJoin::No, look_up)
             }
             Ok(JoinRule::Unknown) | Err(_) => MayJoin::No,
         }
@@ -258,52 +252,32 @@ impl RoomSummary {
     }
 
     fn write(&self, is_summary: bool, membership: Option<Membership>, children_state: Option<&str>) -> String {
-        let mut out = String::from("{");
-        let mut put = |name: &str, value: &dyn Fn(&mut String)| {
-            if out.len() > 1 {
-                out.push(',');
-            }
-            push_string(&mut out, name);
-            out.push(':');
-            value(&mut out);
+        let text = |text: &str| {
+            let mut out = String::new();
+            push_string(&mut out, text);
+            out
         };
-        let of_summary = |text: &'_ Option<String>| text.clone().filter(|_| is_summary);
-        if is_summary && !self.allowed_room_ids.is_empty() {
-            let rooms: Vec<String> = self.allowed_room_ids.iter().map(|room| room.as_str().to_owned()).collect();
-            put("allowed_room_ids", &|out| push_strings(out, &rooms));
-        }
-        let texts = [
-            ("avatar_url", self.avatar_url.clone()),
-            ("canonical_alias", self.canonical_alias.clone()),
-            ("encryption", of_summary(&self.encryption)),
-            ("join_rule", Some(self.join_rule.clone())),
-            ("membership", membership.map(|membership| membership.as_str().to_owned())),
-            ("name", self.name.clone()),
-            ("room_id", Some(self.room_id.as_str().to_owned())),
-            ("room_type", self.room_type.clone()),
-            ("room_version", of_summary(&self.room_version)),
-            ("topic", self.topic.clone()),
-        ];
-        for (name, text) in texts {
-            match name {
-                "encryption" => {
-                    if let Some(events) = children_state {
-                        put("children_state", &|out| out.push_str(&format!("[{events}]")));
-                    }
-                }
-                "join_rule" => put("guest_can_join", &|out| out.push_str(&self.guest_can_join.to_string())),
-                "room_id" => {
-                    let number = self.num_joined_members.min(MAX_INTEGER);
-                    put("num_joined_members", &|out| out.push_str(&number.to_string()));
-                }
-                _ => {}
-            }
-            if let Some(text) = text {
-                put(name, &|out| push_string(out, &text));
-            }
-        }
-        put("world_readable", &|out| out.push_str(&self.world_readable.to_string()));
-        out.push('}');
-        out
+        let optional = |value: &Option<String>| value.as_deref().map(text);
+        let rooms: Vec<String> = self.allowed_room_ids.iter().map(|room| text(room.as_str())).collect();
+        let rooms = (!rooms.is_empty()).then(|| format!("[{}]", rooms.join(",")));
+        let properties = BTreeMap::from([
+            ("allowed_room_ids", rooms.filter(|_| is_summary)),
+            ("avatar_url", optional(&self.avatar_url)),
+            ("canonical_alias", optional(&self.canonical_alias)),
+            ("children_state", children_state.map(|events| format!("[{events}]"))),
+            ("encryption", optional(&self.encryption).filter(|_| is_summary)),
+            ("guest_can_join", Some(self.guest_can_join.to_string())),
+            ("join_rule", Some(text(&self.join_rule))),
+            ("membership", membership.map(|membership| text(membership.as_str()))),
+            ("name", optional(&self.name)),
+            ("num_joined_members", Some(self.num_joined_members.min(MAX_INTEGER).to_string())),
+            ("room_id", Some(text(self.room_id.as_str()))),
+            ("room_type", optional(&self.room_type)),
+            ("room_version", optional(&self.room_version).filter(|_| is_summary)),
+            ("topic", optional(&self.topic)),
+            ("world_readable", Some(self.world_readable.to_string())),
+        ]);
+        let written = properties.into_iter().filter_map(|(name, value)| Some(format!("{}:{}", text(name), value?)));
+        format!("{{{}}}", written.collect::<Vec<_>>().join(","))
     }
 }

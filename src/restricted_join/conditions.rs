@@ -28,6 +28,35 @@ pub enum RoomMembership {
     NotKnown,
 }
 
+impl RoomMembership {
+    /// Takes what is known of one room of the conditions into the answer. Returns whether it is
+    /// decided by that.
+    const fn settles<'c>(self, room: RoomId<'c>, answer: &mut MayJoin<'c>) -> bool {
+        match self {
+            Self::Joined => *answer = MayJoin::Yes(JoinBy::Condition(room)),
+            Self::NotJoined => {}
+            Self::NotKnown => *answer = MayJoin::NotKnown,
+        }
+        matches!(self, Self::Joined)
+    }
+}
+
+/// Whether the user is joined to any of these rooms; if they are to none, and all are known, the
+/// answer is `otherwise`.
+pub(crate) fn joined_to_any<'c>(
+    rooms: &'c [OwnedRoomId],
+    otherwise: MayJoin<'c>,
+    mut look_up: impl FnMut(RoomId<'_>) -> RoomMembership,
+) -> MayJoin<'c> {
+    let mut answer = otherwise;
+    for room in rooms.iter().map(OwnedRoomId::as_borrowed) {
+        if look_up(room).settles(room, &mut answer) {
+            break;
+        }
+    }
+    answer
+}
+
 /// By the user's membership in the full state of the room.
 impl From<Option<Membership>> for RoomMembership {
     fn from(membership: Option<Membership>) -> Self {
@@ -120,16 +149,8 @@ impl AllowConditions {
     /// Returns whether a user meets a condition. `look_up` is asked for one room after the other
     /// until the user is joined to one.
     #[must_use]
-    pub fn answer(&self, mut look_up: impl FnMut(RoomId<'_>) -> RoomMembership) -> MayJoin<'_> {
-        let mut answer = self.without_rooms();
-        for room in self.rooms.iter().map(OwnedRoomId::as_borrowed) {
-            match look_up(room) {
-                RoomMembership::Joined => return MayJoin::Yes(JoinBy::Condition(room)),
-                RoomMembership::NotJoined => {}
-                RoomMembership::NotKnown => answer = MayJoin::NotKnown,
-            }
-        }
-        answer
+    pub fn answer(&self, look_up: impl FnMut(RoomId<'_>) -> RoomMembership) -> MayJoin<'_> {
+        joined_to_any(&self.rooms, self.without_rooms(), look_up)
     }
 
     /// Returns whether a user meets a condition as [`answer`](Self::answer) does, with an
@@ -144,10 +165,8 @@ impl AllowConditions {
     ) -> Result<MayJoin<'c>, X> {
         let mut answer = self.without_rooms();
         for room in self.rooms.iter().map(OwnedRoomId::as_borrowed) {
-            match look_up(room).await? {
-                RoomMembership::Joined => return Ok(MayJoin::Yes(JoinBy::Condition(room))),
-                RoomMembership::NotJoined => {}
-                RoomMembership::NotKnown => answer = MayJoin::NotKnown,
+            if look_up(room).await?.settles(room, &mut answer) {
+                break;
             }
         }
         Ok(answer)
