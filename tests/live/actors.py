@@ -237,15 +237,9 @@ class T:
         """The ID of a room of this version that nobody has, of this server where the version has a server in it."""
         return "!" + "A" * 43 if self.version == "12" else f"!gone{self.unique()}"
 
-    def knocks_sent(self, room, user, *servers):
-        """The IDs of the knocks of this user on this room that these servers were sent."""
-        found = []
-        for server in servers:
-            for path in self.world.network.sent(server, f"/send_knock/{room}/"):
-                event = self.world.network.bodies.get(path.rsplit("/", 1)[1], b"")
-                if user.id.encode() in event:
-                    found.append(path.rsplit("/", 1)[1])
-        return list(dict.fromkeys(found))
+    def events_sent(self, endpoint, room, user, *servers):
+        """The IDs of the events of (or for) this user that these servers were sent by this endpoint of a room."""
+        return self.world.network.events_sent(endpoint, room, user.id, servers)
 
     # -- faults --------------------------------------------------------------------------
 

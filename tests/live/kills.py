@@ -147,11 +147,7 @@ def run(world, count, seed, threads=3):
     twice = []
     for work in works:
         for user in work.knocks:
-            sent = {
-                path.rsplit("/", 1)[1]
-                for path in world.network.sent(HS1, f"/send_knock/{work.theirs}/")
-                if user.encode() in world.network.bodies[path.rsplit("/", 1)[1]]
-            }
+            sent = world.network.events_sent("send_knock", work.theirs, user, [HS1])
             if len(sent) > 1:
                 twice.append((user, sent))
     differ = [found for work in works for found in differing(world, work)]

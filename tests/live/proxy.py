@@ -87,6 +87,12 @@ class Network:
                 self.seen.append((server, path))
                 self.bodies[path.rsplit("/", 1)[1]] = body
 
+    def events_sent(self, endpoint, room, user_id, servers):
+        """The IDs of the events with this user in them that these servers were sent for a room, each once, in order."""
+        paths = [path for server in servers for path in self.sent(server, f"/{endpoint}/{room}/")]
+        ids = dict.fromkeys(path.rsplit("/", 1)[1] for path in paths)
+        return [event_id for event_id in ids if user_id.encode() in self.bodies.get(event_id, b"")]
+
     def sent(self, server, part):
         """The paths of the requests that change something, to this server, with this part in the path, in order."""
         with self.lock:

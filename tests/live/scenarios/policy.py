@@ -111,7 +111,7 @@ def policy_ours(t):
     policy.says(policy.sign)
     t.status("a user of Synapse is let knock", kay.knock(room, "x", [HS3]), 200)
     t.check("our room has the knock", host.member(room, kay, "knock"))
-    event_id = t.knocks_sent(room, kay, HS3)[-1]
+    event_id = t.events_sent("send_knock", room, kay, HS3)[-1]
     _, answer = t.fed("GET", f"/_matrix/federation/v1/event/{q(event_id)}", origin=STUB)
     signatures = answer["pdus"][0]["signatures"]
     t.equal("with both signatures", sorted(signatures), sorted([HS1, STUB]))

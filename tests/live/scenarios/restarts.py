@@ -38,13 +38,18 @@ def start_synapse(world):
 KILLS = [("before", kill), ("after", kill), ("after", terminate)]
 
 
-def _is_once(t, room, who, path, what):
-    sent = {
-        p.rsplit("/", 1)[1]
-        for p in t.world.network.sent(HS1, f"/{path}/{room}/")
-        if who.id.encode() in t.world.network.bodies[p.rsplit("/", 1)[1]]
-    }
-    t.equal(f"{what}: one event was sent, however often", len(sent), 1)
+def _is_once(t, room, who, endpoint, what):
+    t.equal(f"{what}: one event was sent, however often", len(t.events_sent(endpoint, room, who, HS1)), 1)
+
+
+def _interrupted(t, what, server, part, when, end, function, *arguments):
+    """Calls this, and ends the host while the request with this part is on its way: it is lost."""
+    with t.hold(server, part, when) as hold:
+        finished = t.background(function, *arguments)
+        t.check(f"{what}: is under way", hold.reached.wait(20))
+        yield end
+        hold.release(lost=True)
+        finished()
 
 
 def killed_knocking(t):
@@ -56,12 +61,9 @@ def killed_knocking(t):
         for when, end in KILLS:
             what = f"{endpoint}, {end.__name__} {when}"
             our = t.user(HS5, "our")
-            with t.hold(HS1, f"/{endpoint}/{room}/", when) as hold:
-                knock = t.background(our.knock, room, "Hello", [HS1])
-                t.check(f"{what}: is under way", hold.reached.wait(20))
-                yield end
-                hold.release(lost=True)
-                knock()
+            yield from _interrupted(
+                t, what, HS1, f"/{endpoint}/{room}/", when, end, our.knock, room, "Hello", [HS1]
+            )
             t.check(f"{what}: our user knocks", our.wait(room, "knock", timeout=40))
             t.check(f"{what}: their room has the knock", alice.member(room, our, "knock", reason="Hello"))
             _is_once(t, room, our, "send_knock", what)
@@ -77,12 +79,7 @@ def killed_retracting(t):
             what = f"{endpoint}, {end.__name__} {when}"
             our = t.user(HS5, "our")
             t.status(f"{what}: knock", our.knock(room, "Hello", [HS1]), 200)
-            with t.hold(HS1, f"/{endpoint}/{room}/", when) as hold:
-                leave = t.background(our.leave, room, "oh")
-                t.check(f"{what}: is under way", hold.reached.wait(20))
-                yield end
-                hold.release(lost=True)
-                leave()
+            yield from _interrupted(t, what, HS1, f"/{endpoint}/{room}/", when, end, our.leave, room, "oh")
             t.check(f"{what}: our user has left", our.wait(room, "leave", timeout=40))
             t.check(f"{what}: their room has the leave", alice.member(room, our, "leave", reason="oh"))
             _is_once(t, room, our, "send_leave", what)
@@ -96,12 +93,7 @@ def killed_inviting(t):
         room = owner.create(t.version, t.rule)
         kay = t.user(HS1, "kay")
         t.status(f"{what}: knock", kay.knock(room, "Hello", [HS5]), 200)
-        with t.hold(HS1, f"/invite/{room}/", when) as hold:
-            invite = t.background(owner.invite, room, kay)
-            t.check(f"{what}: is under way", hold.reached.wait(20))
-            yield end
-            hold.release(lost=True)
-            invite()
+        yield from _interrupted(t, what, HS1, f"/invite/{room}/", when, end, owner.invite, room, kay)
         t.check(f"{what}: our room has the invite", owner.member(room, kay, "invite", timeout=40))
         t.check(f"{what}: it is shown", kay.wait(room, "invite"))
         _is_once(t, room, kay, "invite", what)
@@ -139,12 +131,9 @@ def killed_receiving(t):
     for when, end in KILLS:
         what = f"{end.__name__} {when}"
         kay = t.user(HS1, "kay")
-        with t.hold(HS5, f"/send_knock/{room}/", when) as hold:
-            knock = t.background(kay.knock, room, "Hello", [HS5])
-            t.check(f"{what}: is under way", hold.reached.wait(20))
-            yield end
-            hold.release(lost=True)
-            knock()
+        yield from _interrupted(
+            t, what, HS5, f"/send_knock/{room}/", when, end, kay.knock, room, "Hello", [HS5]
+        )
         if when == "after":
             t.check(f"{what}: our room has the knock", owner.member(room, kay, "knock", reason="Hello"))
         else:

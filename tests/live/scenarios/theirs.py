@@ -157,7 +157,7 @@ def theirs_silent(t):
             t.check(f"{what}, {then}: we show it", our.wait(room, "knock"))
             t.equal(
                 f"{what}, {then}: one event was sent, however often",
-                len(t.knocks_sent(room, our, HS1, HS2)),
+                len(t.events_sent("send_knock", room, our, HS1, HS2)),
                 1,
             )
             if then == "accepted":
