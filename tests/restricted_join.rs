@@ -3,7 +3,6 @@
 #![expect(
     clippy::expect_used,
     clippy::indexing_slicing,
-    clippy::panic,
     clippy::unwrap_used,
     reason = "a test that cannot be set up fails"
 )]
@@ -15,6 +14,8 @@ mod authorizing;
 mod graph;
 #[path = "restricted_join/hostile.rs"]
 mod hostile;
+#[path = "oracle/kay.rs"]
+mod kay;
 #[path = "restricted_join/product.rs"]
 mod product;
 #[path = "restricted_join/recorded.rs"]
@@ -22,18 +23,13 @@ mod recorded;
 #[path = "oracle/within.rs"]
 mod within;
 
-use std::borrow::Cow;
-
 use matrix_knock::RoomVersion;
 use matrix_knock::event::Event;
 use matrix_knock::id::{RoomId, UserId};
-use matrix_knock::restricted_join::RoomMembership;
 use matrix_knock::state::StateMap;
 use serde_json::{Value, json};
 
-/// Of another server than the room.
-const KAY: &str = "@kay:b.example";
-const ALICE: &str = "@alice:a.example";
+use self::kay::{ALICE, KAY, Stored, look_up, state_event};
 
 fn user(id: &'static str) -> UserId<'static> {
     UserId::parse(id).expect("a user ID")
@@ -41,59 +37,6 @@ fn user(id: &'static str) -> UserId<'static> {
 
 fn room(id: &str) -> RoomId<'_> {
     RoomId::parse(id).expect("a room ID")
-}
-
-/// Kay is joined to rooms with a `j`, not joined to those with an `n`, and this server does not
-/// know those with a `u`. No other room is asked for.
-fn look_up(id: RoomId<'_>) -> RoomMembership {
-    match id.as_str().as_bytes().get(1) {
-        Some(b'j') => RoomMembership::Joined,
-        Some(b'n') => RoomMembership::NotJoined,
-        Some(b'u') => RoomMembership::NotKnown,
-        _ => panic!("asked for `{id}`"),
-    }
-}
-
-/// A state event of Alice's, with whatever content.
-#[derive(Debug, Clone, PartialEq)]
-struct Stored {
-    event_type: &'static str,
-    state_key: String,
-    content: String,
-}
-
-impl Event for Stored {
-    fn event_type(&self) -> Cow<'_, str> {
-        self.event_type.into()
-    }
-
-    fn state_key(&self) -> Option<&str> {
-        Some(&self.state_key)
-    }
-
-    fn sender(&self) -> &str {
-        ALICE
-    }
-
-    fn content(&self) -> &str {
-        &self.content
-    }
-
-    fn room_id(&self) -> Option<&str> {
-        None
-    }
-
-    fn event_id(&self) -> Option<&str> {
-        None
-    }
-
-    fn sole_prev_event(&self) -> Option<&str> {
-        None
-    }
-}
-
-fn state_event(event_type: &'static str, state_key: &str, content: &str) -> Stored {
-    Stored { event_type, state_key: state_key.to_owned(), content: content.to_owned() }
 }
 
 /// A room of Alice's with these join rules and this membership of Kay's.

@@ -3,7 +3,6 @@
 #![expect(
     clippy::expect_used,
     clippy::indexing_slicing,
-    clippy::panic,
     clippy::unwrap_used,
     reason = "a test that cannot be set up fails"
 )]
@@ -15,6 +14,8 @@ mod access;
 mod graph;
 #[path = "summary/joins.rs"]
 mod joins;
+#[path = "oracle/kay.rs"]
+mod kay;
 #[path = "summary/reading.rs"]
 mod reading;
 #[path = "oracle/within.rs"]
@@ -22,61 +23,16 @@ mod within;
 #[path = "summary/writing.rs"]
 mod writing;
 
-use std::borrow::Cow;
-
 use matrix_knock::RoomVersion;
-use matrix_knock::event::Event;
 use matrix_knock::id::{RoomId, UserId};
-use matrix_knock::restricted_join::RoomMembership;
 use matrix_knock::state::StateMap;
 
-const KAY: &str = "@kay:b.example";
+use self::kay::{KAY, MEMBERSHIPS, Stored, look_up, state_event};
+
 const ROOM: &str = "!room:a.example";
 
-/// A state event with whatever content.
-#[derive(Debug, Clone, PartialEq)]
-struct Stored {
-    event_type: &'static str,
-    state_key: &'static str,
-    content: String,
-}
-
-impl Event for Stored {
-    fn event_type(&self) -> Cow<'_, str> {
-        self.event_type.into()
-    }
-
-    fn state_key(&self) -> Option<&str> {
-        Some(self.state_key)
-    }
-
-    fn sender(&self) -> &str {
-        "@alice:a.example"
-    }
-
-    fn content(&self) -> &str {
-        &self.content
-    }
-
-    fn room_id(&self) -> Option<&str> {
-        None
-    }
-
-    fn event_id(&self) -> Option<&str> {
-        None
-    }
-
-    fn sole_prev_event(&self) -> Option<&str> {
-        None
-    }
-}
-
 fn state(events: &[(&'static str, &'static str, String)]) -> StateMap<Stored> {
-    let stored = events.iter().map(|(event_type, state_key, content)| Stored {
-        event_type,
-        state_key,
-        content: content.clone(),
-    });
+    let stored = events.iter().map(|(event_type, state_key, content)| state_event(event_type, state_key, content));
     stored.collect()
 }
 
@@ -88,22 +44,9 @@ fn room() -> RoomId<'static> {
     RoomId::parse(ROOM).expect("a room ID")
 }
 
-/// Kay, or a user of the server, is joined to rooms with a `j`, not joined to those with an `n`, and
-/// this server does not know those with a `u`.
-fn look_up(id: RoomId<'_>) -> RoomMembership {
-    match id.as_str().as_bytes().get(1) {
-        Some(b'j') => RoomMembership::Joined,
-        Some(b'n') => RoomMembership::NotJoined,
-        Some(b'u') => RoomMembership::NotKnown,
-        _ => panic!("asked for `{id}`"),
-    }
-}
-
 fn versions() -> impl Iterator<Item = (u32, RoomVersion)> {
     (1..).zip(RoomVersion::ALL)
 }
-
-const MEMBERSHIPS: [Option<&str>; 6] = [None, Some("leave"), Some("knock"), Some("invite"), Some("join"), Some("ban")];
 
 /// The rooms of known conditions in their order.
 const CONDITIONS: [&str; 4] = ["!n:a.example", "!u:c.example", "!j1:a.example", "!j2"];

@@ -1,7 +1,7 @@
 //! Who may see a summary.
 
-use matrix_knock::event::Membership;
-use matrix_knock::state::Snapshot;
+use matrix_knock::event::{EventType, Membership};
+use matrix_knock::state::{NotLookedUp, Snapshot};
 use matrix_knock::summary::{SummaryAccess, access_of_server, access_of_user, reads_of_access};
 use serde_json::json;
 
@@ -90,5 +90,6 @@ fn who_may_see_it() {
     assert_eq!(counts.iter().sum::<usize>(), 7 * 6 * 16 * 6 * 12);
     assert_eq!(counts, [29_424, 18_760, 200]);
     let nothing = Snapshot::<super::Stored>::new();
-    assert!(access_of_user(matrix_knock::RoomVersion::V10, None, &nothing, look_up).is_err());
+    let error = NotLookedUp::new(EventType::HistoryVisibility, "");
+    assert_eq!(access_of_user(matrix_knock::RoomVersion::V10, None, &nothing, look_up), Err(error));
 }
