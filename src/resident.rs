@@ -139,12 +139,19 @@ impl ResidentRoom<'_> {
     }
 }
 
-/// The texts of the events that somebody outside the room is shown; those without one are left out. The create event has to
-/// be among them.
-fn texts<E: Event>(
+/// Writes the events that somebody outside the room is shown, as
+/// [`Accepted::room_state`](submission::Accepted::room_state) returns them. For a host with typed
+/// answers; [`Accepted::to_response`](submission::Accepted::to_response) does it by itself.
+///
+/// An event without a text is left out.
+///
+/// # Errors
+///
+/// [`HostError::NoCreateEvent`]: the create event has to be among them.
+pub fn room_state_texts<E: Event, T>(
     events: impl IntoIterator<Item = E>,
-    mut text: impl FnMut(&E) -> Option<String>,
-) -> Result<Vec<String>, Refusal> {
+    mut text: impl FnMut(&E) -> Option<T>,
+) -> Result<Vec<T>, Refusal> {
     let mut has_create_event = false;
     let mut texts = Vec::new();
     for event in events {

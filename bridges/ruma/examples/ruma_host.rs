@@ -28,8 +28,8 @@ use matrix_knock::knocking::{
 use matrix_knock::machine::{Machine, Want};
 use matrix_knock::policy::PolicyVerdict;
 use matrix_knock::resident::answer::{Action, AnswerRequest, Answered};
-use matrix_knock::resident::submission::AuthEventRef;
-use matrix_knock::resident::{Decision, Refusal, Residence, ResidentRoom};
+use matrix_knock::resident::submission::{AuthEventRef, SendRequest};
+use matrix_knock::resident::{Decision, Refusal, RequestKind, Residence, ResidentRoom};
 use matrix_knock::stripped_state::ShownTypes;
 use matrix_knock::sync::KnockedRoom;
 use matrix_knock::template::PrevEvent;
@@ -125,6 +125,28 @@ impl Room {
         self.events.iter().find(|event| event.event_id.as_deref().is_some_and(|id| id == event_id))
     }
 
+    /// Takes a knock or a leave that another server sends. Returns the events that the answer to a
+    /// knock shows; none for a leave.
+    fn submit<K: RequestKind>(&mut self, request: SendRequest<'_, K>) -> Result<Vec<Rc<PduEvent>>, ApiError> {
+        let (resident_room, state) = (self.resident()?, StateMap(&self.state));
+        let checked = request.check(&resident_room, &state)?.verify(&KnownKeys, &Ed25519, NOW)?;
+        if self.event(checked.event_id()).is_some() {
+            return Ok(checked.known().room_state(&state)?.into_iter().cloned().collect());
+        }
+        let known = checked.auth_events().filter_map(|event_id| self.event(event_id));
+        let known = known.map(|event| AuthEventRef { event: Rc::clone(event), status: AuthStatus::Accepted });
+        let auth_events = checked.match_auth_events(known.collect::<Vec<_>>())?;
+        // In a line of events the state before the event is the current one.
+        let authorized = checked.authorize(&auth_events, &state, &state)?;
+        let accepted = authorized.accept(&state, PolicyVerdict::NotNamed, Decision::Admit)?;
+        let stored = accepted.to_text().map_err(|_| Refusal::UnknownState)?;
+        let shown = accepted.room_state(&state)?.into_iter().cloned().collect();
+        let event_id = accepted.pdu().event_id().to_owned();
+        // A real host sends the event to every server with a joined user as well.
+        self.append(&event_id, &stored).map_err(|_| Refusal::UnknownState)?;
+        Ok(shown)
+    }
+
     /// The room as the library's steps see it.
     fn resident(&self) -> Result<ResidentRoom<'_>, ApiError> {
         let room_id = RoomId::from_ruma(&self.id).map_err(|_| Refusal::UnknownRoom)?;
@@ -142,8 +164,8 @@ impl Room {
 }
 
 /// An event as it goes between servers.
-fn text(event: &&Rc<PduEvent>) -> Option<Box<RawValue>> {
-    to_raw_value(&***event).ok()
+fn text(event: &Rc<PduEvent>) -> Option<Box<RawValue>> {
+    to_raw_value(&**event).ok()
 }
 
 /// A homeserver.
@@ -199,25 +221,7 @@ impl Server {
     ) -> Result<create_knock_event::v1::Response, ApiError> {
         let mut rooms = self.rooms.borrow_mut();
         let room = rooms.get_mut(&request.room_id).ok_or(Refusal::UnknownRoom)?;
-        let (resident_room, state) = (room.resident()?, StateMap(&room.state));
-        let step = resident::send_knock(request, origin)?;
-        let checked = step.check(&resident_room, &state)?.verify(&KnownKeys, &Ed25519, NOW)?;
-        if room.event(checked.event_id()).is_some() {
-            let room_state = checked.known().room_state(&state)?;
-            return Ok(resident::send_knock_response(room_state, text)?);
-        }
-        let known = checked.auth_events().filter_map(|event_id| room.event(event_id));
-        let known = known.map(|event| AuthEventRef { event: Rc::clone(event), status: AuthStatus::Accepted });
-        let auth_events = checked.match_auth_events(known.collect::<Vec<_>>())?;
-        // In a line of events the state before the event is the current one.
-        let authorized = checked.authorize(&auth_events, &state, &state)?;
-        let accepted = authorized.accept(&state, PolicyVerdict::NotNamed, Decision::Admit)?;
-        let stored = accepted.to_text().map_err(|_| Refusal::UnknownState)?;
-        let response = resident::send_knock_response(accepted.room_state(&state)?, text)?;
-        let event_id = accepted.pdu().event_id().to_owned();
-        // A real host sends the event to every server with a joined user as well.
-        room.append(&event_id, &stored).map_err(|_| Refusal::UnknownState)?;
-        Ok(response)
+        Ok(resident::send_knock_response(room.submit(resident::send_knock(request, origin)?)?, text)?)
     }
 
     fn make_leave(
@@ -239,17 +243,7 @@ impl Server {
     ) -> Result<create_leave_event::v2::Response, ApiError> {
         let mut rooms = self.rooms.borrow_mut();
         let room = rooms.get_mut(&request.room_id).ok_or(Refusal::UnknownRoom)?;
-        let (resident_room, state) = (room.resident()?, StateMap(&room.state));
-        let step = resident::send_leave(request, origin)?;
-        let checked = step.check(&resident_room, &state)?.verify(&KnownKeys, &Ed25519, NOW)?;
-        let known = checked.auth_events().filter_map(|event_id| room.event(event_id));
-        let known = known.map(|event| AuthEventRef { event: Rc::clone(event), status: AuthStatus::Accepted });
-        let auth_events = checked.match_auth_events(known.collect::<Vec<_>>())?;
-        let authorized = checked.authorize(&auth_events, &state, &state)?;
-        let accepted = authorized.accept(&state, PolicyVerdict::NotNamed, Decision::Admit)?;
-        let stored = accepted.to_text().map_err(|_| Refusal::UnknownState)?;
-        let event_id = accepted.pdu().event_id().to_owned();
-        room.append(&event_id, &stored).map_err(|_| Refusal::UnknownState)?;
+        room.submit(resident::send_leave(request, origin)?)?;
         Ok(create_leave_event::v2::Response::new())
     }
 

@@ -21,10 +21,10 @@
 //! [`Repeated::room_state`]: matrix_knock::resident::submission::Repeated::room_state
 
 use matrix_knock::error::PathError;
-use matrix_knock::event::{Event, EventType};
+use matrix_knock::event::Event;
 use matrix_knock::id::{RoomId, ServerName};
 use matrix_knock::resident::submission::{SendKnock, SendLeave};
-use matrix_knock::resident::{HostError, MakeKnock, MakeLeave, Refusal};
+use matrix_knock::resident::{MakeKnock, MakeLeave, Refusal, room_state_texts};
 use matrix_knock::template::Template;
 use ruma_federation_api::membership::{
     RawStrippedState, create_knock_event, create_leave_event, prepare_knock_event, prepare_leave_event,
@@ -156,15 +156,6 @@ pub fn send_knock_response<E: Event>(
     room_state: impl IntoIterator<Item = E>,
     mut text: impl FnMut(&E) -> Option<Box<RawValue>>,
 ) -> Result<create_knock_event::v1::Response, Refusal> {
-    let mut has_create_event = false;
-    let mut knock_room_state = Vec::new();
-    for event in room_state {
-        let text = text(&event);
-        has_create_event |= text.is_some() && event.is_type(EventType::Create);
-        knock_room_state.extend(text.map(RawStrippedState::Pdu));
-    }
-    match has_create_event {
-        true => Ok(create_knock_event::v1::Response::new(knock_room_state)),
-        false => Err(HostError::NoCreateEvent.into()),
-    }
+    let state = room_state_texts(room_state, |event| text(event).map(RawStrippedState::Pdu))?;
+    Ok(create_knock_event::v1::Response::new(state))
 }

@@ -105,7 +105,8 @@ fn rejection() -> Rejection {
     refused.expect_err("a refusal").rejection().expect("by a rule")
 }
 
-/// One of each kind, but for `UnknownAuthEvents`, which only a submitted event makes; its answer is that of `NoPrevEvents`.
+/// One of each kind, but for `UnknownAuthEvents`, which only a submitted event makes; its answer is
+/// that of `NoPrevEvents`.
 #[test]
 fn every_refusal() {
     let by_host = ErrorResponse::new(Errcode::Forbidden, "no").with_extra(r#"{"a":1}"#).expect("an object");

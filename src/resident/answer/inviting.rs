@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use self::countersigned::Signatures;
 pub use self::countersigned::{BadInviteAnswer, CountersignedInvite, MAX_INVITE_ANSWER_BYTES};
-use super::super::{HostError, Refusal, texts};
+use super::super::{HostError, Refusal, room_state_texts};
 use super::Action;
 use crate::error::{Errcode, ErrorBody, ErrorResponse};
 use crate::event::{Event, EventType, Keys, SignedEvent, Verify};
@@ -74,7 +74,7 @@ impl UnsignedInvite {
     ) -> Result<Inviting, Refusal> {
         let inviter = self.inviter().map(|inviter| state.event(EventType::Member, &inviter)).transpose()?;
         let events = types.events(state).collect::<Result<Vec<_>, _>>()?;
-        let invite_room_state = texts(events.into_iter().chain(inviter.flatten()), text)?;
+        let invite_room_state = room_state_texts(events.into_iter().chain(inviter.flatten()), text)?;
         let Self { version, action, target, event, policy } = self;
         // It was written here, with the ID of a room.
         let room_id = event.pdu()?.room_id().map(RoomId::checked).ok_or(HostError::OtherRoom)?.into_owned();

@@ -1,6 +1,6 @@
 //! What stands at the end: an event that every check let pass, and what the host owes for it.
 
-use super::super::{Knock, Refusal, RequestKind, texts};
+use super::super::{Knock, Refusal, RequestKind, room_state_texts};
 use super::Answer;
 use crate::event::{OwnedPdu, Pdu, PduError, WholePdu};
 use crate::json::JsonError;
@@ -173,7 +173,7 @@ impl<K: RequestKind> Answer<K> {
         if !self.shows_state() {
             return Ok(if self.in_list { "[200,{}]" } else { "{}" }.to_owned());
         }
-        let events = texts(self.room_state(types, state)?, text)?;
+        let events = room_state_texts(self.room_state(types, state)?, text)?;
         Ok(format!(r#"{{"knock_room_state":[{}]}}"#, events.join(",")))
     }
 }
