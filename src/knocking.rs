@@ -51,8 +51,8 @@ pub enum OwnMembership {
 /// A user's wish to knock.
 ///
 /// Perhaps they may join instead: the host asks [`JoinCheck`](crate::restricted_join::JoinCheck) in
-/// a room that this server is in, and a [summary](crate::summary::RoomSummary::may_join) in another.
-/// A knock is started all the same if the host wants it.
+/// a room that this server is in, and a [summary](crate::summary::RoomSummary::may_join) in
+/// another. A knock is started all the same if the host wants it.
 #[derive(Debug, Clone, Copy)]
 pub struct Intent<'a> {
     /// On which room. An alias has to be resolved before.

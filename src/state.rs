@@ -265,8 +265,9 @@ impl Ord for dyn Place + '_ {
 
 /// Whether type and state key are the same.
 ///
-/// Most state keys are empty, and an empty `String` points nowhere. To compare nothing there takes some processors longer than the
-/// whole decision: a masked load from an address that is not mapped.
+/// Most state keys are empty, and an empty `String` points nowhere. To compare nothing there takes
+/// some processors longer than the whole decision: a masked load from an address that is not
+/// mapped.
 fn is_same_place((of_type, key): (&str, &str), (of_other_type, other_key): (&str, &str)) -> bool {
     key.len() == other_key.len() && of_type == of_other_type && (key.is_empty() || key == other_key)
 }

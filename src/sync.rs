@@ -293,14 +293,14 @@ impl Serialize for KnockedRoom {
     }
 }
 
-/// Writes an event as clients see it in `/sync`: content, ID, `origin_server_ts` (milliseconds since the Unix epoch), sender,
-/// state key, type and `unsigned`, without the room ID.
+/// Writes an event as clients see it in `/sync`: content, ID, `origin_server_ts` (milliseconds
+/// since the Unix epoch), sender, state key, type and `unsigned`, without the room ID.
 ///
-/// `event_id` is `None` for an event that only this server knows, such as a leave after which no server of the room could be
-/// reached. `unsigned` is a JSON object, if there is anything to say.
+/// `event_id` is `None` for an event that only this server knows, such as a leave after which no
+/// server of the room could be reached. `unsigned` is a JSON object, if there is anything to say.
 ///
-/// Returns `None` if the content is not a JSON object, if `unsigned` is not one, or if the event is nested deeper than
-/// [`MAX_SHOWN_DEPTH`]: the whole answer has to be readable.
+/// Returns `None` if the content is not a JSON object, if `unsigned` is not one, or if the event is
+/// nested deeper than [`MAX_SHOWN_DEPTH`]: the whole answer has to be readable.
 ///
 /// <https://spec.matrix.org/v1.19/client-server-api/#room-event-format>
 ///

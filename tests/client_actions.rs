@@ -1,4 +1,5 @@
-//! Which action a client's `/invite`, `/kick`, `/ban` or `/unban` is: each endpoint with each membership.
+//! Which action a client's `/invite`, `/kick`, `/ban` or `/unban` is: each endpoint with each
+//! membership.
 //!
 //! <https://spec.matrix.org/v1.19/client-server-api/#room-membership>
 

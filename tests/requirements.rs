@@ -1,5 +1,6 @@
-//! The requirements of the specification on invites, knocks, leaves, receipt, policy servers and history visibility: `requirements.md` names the
-//! test that shows each, and here are those that stand nowhere else.
+//! The requirements of the specification on invites, knocks, leaves, receipt, policy servers and
+//! history visibility: `requirements.md` names the test that shows each, and here are those that
+//! stand nowhere else.
 #![cfg_attr(
     feature = "ed25519",
     expect(

@@ -154,8 +154,9 @@ fn a_verified_event_knows_its_id() {
     }
 }
 
-/// Every server whose signature is checked is asked for its keys: the sender's, before version 3 that of the event ID,
-/// since version 8 that of the user who authorizes a join. Of each at most 8 keys, of who has not signed none.
+/// Every server whose signature is checked is asked for its keys: the sender's, before version 3
+/// that of the event ID, since version 8 that of the user who authorizes a join. Of each at most 8
+/// keys, of who has not signed none.
 #[test]
 fn the_keys_that_an_event_needs() {
     for version in RoomVersion::ALL {

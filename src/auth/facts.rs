@@ -68,7 +68,8 @@ impl<'s, S: RoomState + ?Sized> StateFacts<'s, S> {
 impl<S: RoomState + ?Sized> Facts for StateFacts<'_, S> {
     fn federates_with(&self, sender: &str) -> Result<bool, Malformed> {
         match federates(self.create.content()) {
-            // Nearly all rooms do, and most contents are read faster than the two users are compared.
+            // Nearly all rooms do, and most contents are read faster than the two users are
+            // compared.
             Ok(true) => Ok(true),
             _ if same_domain(domain(self.create.sender()), sender) => Ok(true),
             bars => bars,

@@ -200,7 +200,8 @@ impl<'a> FormattedPdu<'a> {
         self.links.origin_server_ts
     }
 
-    /// Returns the IDs of the ed25519 keys with which this server says it has signed the event, the first 8.
+    /// Returns the IDs of the ed25519 keys with which this server says it has signed the event, the
+    /// first 8.
     #[must_use]
     pub fn key_ids(&self, server: &str) -> Vec<String> {
         key_ids(self.signatures(), server)
@@ -220,8 +221,8 @@ impl<'a> FormattedPdu<'a> {
     }
 }
 
-/// The most keys of a server that are asked for because of one event. A server signs with one, or with two
-/// while it changes them.
+/// The most keys of a server that are asked for because of one event. A server signs with one, or
+/// with two while it changes them.
 const MAX_KEYS_PER_EVENT: usize = 8;
 
 fn key_ids(signatures: &str, server: &str) -> Vec<String> {

@@ -113,12 +113,12 @@ pub struct RedactedPdu {
 }
 
 impl<'a> FormattedPdu<'a> {
-    /// Returns the keys that the signature checks of this event may need: their IDs by server, at most 8 a
-    /// server and 3 servers.
+    /// Returns the keys that the signature checks of this event may need: their IDs by server, at
+    /// most 8 a server and 3 servers.
     ///
-    /// The servers are that of the sender, before v3 that of the event ID, and since v8 that of the user who
-    /// authorizes a join. A server that has not signed is left out. A host that fetches the sender's keys
-    /// alone refuses every join that another server has authorized.
+    /// The servers are that of the sender, before v3 that of the event ID, and since v8 that of the
+    /// user who authorizes a join. A server that has not signed is left out. A host that fetches
+    /// the sender's keys alone refuses every join that another server has authorized.
     #[must_use]
     pub fn wanted_keys(&self) -> BTreeMap<OwnedServerName, BTreeSet<String>> {
         let mut servers = self.signers_with_sender().unwrap_or_default();

@@ -419,8 +419,8 @@ fn plain_integer(text: &[u8]) -> Option<usize> {
     (count > 0 && !is_padded && !goes_on).then(|| text.len() - digits.len() + count)
 }
 
-/// Whether the text is an object without white space whose keys and values all are strings without escapes, none of them called
-/// `name`: nearly all small contents are.
+/// Whether the text is an object without white space whose keys and values all are strings without
+/// escapes, none of them called `name`: nearly all small contents are.
 pub(crate) fn is_plain_object_without(text: &str, name: &str) -> bool {
     let Some(mut rest) = text.as_bytes().strip_prefix(b"{\"") else { return false };
     loop {

@@ -123,7 +123,8 @@ impl From<Answer> for Action {
     }
 }
 
-/// An endpoint by which a client changes the membership of another user: `/rooms/{roomId}/invite`, `kick`, `ban` or `unban`.
+/// An endpoint by which a client changes the membership of another user: `/rooms/{roomId}/invite`,
+/// `kick`, `ban` or `unban`.
 ///
 /// <https://spec.matrix.org/v1.19/client-server-api/#room-membership>
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -169,16 +170,18 @@ impl ClientAction {
         }
     }
 
-    /// Returns which action the request is, by the current membership of the target; a user without any, or with one that
-    /// cannot be read, has `None`. The steps of [`AnswerRequest`] check the rest.
+    /// Returns which action the request is, by the current membership of the target; a user without
+    /// any, or with one that cannot be read, has `None`. The steps of [`AnswerRequest`] check the
+    /// rest.
     ///
     /// `Ok(None)`: there is nothing to answer, and the host makes the event by itself
-    /// ([`Template::of_proposal`]). That is a `kick` of a joined user, and a `ban` of anybody who does not knock.
+    /// ([`Template::of_proposal`]). That is a `kick` of a joined user, and a `ban` of anybody who
+    /// does not knock.
     ///
     /// # Errors
     ///
-    /// [`Refusal::NothingToAnswer`] for a `kick` of somebody who neither knocks nor is invited or joined. The rules would allow
-    /// it: a kick of a banned user would be an `unban`.
+    /// [`Refusal::NothingToAnswer`] for a `kick` of somebody who neither knocks nor is invited or
+    /// joined. The rules would allow it: a kick of a banned user would be an `unban`.
     pub const fn action(self, membership: Option<Membership>) -> Result<Option<Action>, Refusal> {
         Ok(Some(match (self, membership) {
             (Self::Invite, Some(Membership::Knock)) => Action::Accept,

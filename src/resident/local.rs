@@ -1,5 +1,5 @@
-//! An event of this server's own user in a room that this server is in: a knock, a leave, an answer; or another one, which the
-//! host makes and authorizes by itself.
+//! An event of this server's own user in a room that this server is in: a knock, a leave, an
+//! answer; or another one, which the host makes and authorizes by itself.
 
 use super::{HostError, Refusal, RequestKind};
 use crate::auth::{Selection, authorize};
@@ -13,9 +13,9 @@ use crate::room_version::RoomVersion;
 use crate::state::{NotLookedUp, Reads, RoomState};
 use crate::template::{CheckedTemplate, Details, Template};
 
-/// A signed event of a local user that still has to pass the room's [policy server](crate::policy): a
-/// [`Knock`](super::Knock), a [`Leave`](super::Leave), an answer ([`Action`](super::answer::Action)), or an event of the host's
-/// own making ([`ByHost`]).
+/// A signed event of a local user that still has to pass the room's
+/// [policy server](crate::policy): a [`Knock`](super::Knock), a [`Leave`](super::Leave), an answer
+/// ([`Action`](super::answer::Action)), or an event of the host's own making ([`ByHost`]).
 ///
 /// It can be sent only after [`accept`](Self::accept).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,20 +25,21 @@ pub struct LocalEvent<K> {
     kind: K,
 }
 
-/// An event of any type that the host makes, and whose rules are the host's own: a message, a name of the room, a join.
+/// An event of any type that the host makes, and whose rules are the host's own: a message, a name
+/// of the room, a join.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ByHost;
 
 impl LocalEvent<ByHost> {
-    /// Signs an event that the host has made, as JSON that goes between servers without hashes and signatures, for a room of
-    /// this version. `server` is this server.
+    /// Signs an event that the host has made, as JSON that goes between servers without hashes and
+    /// signatures, for a room of this version. `server` is this server.
     ///
     /// Checks that it is an event of this version, and short enough for other servers to add to it.
     ///
     /// # Errors
     ///
-    /// [`Refusal::Format`]: it is no event of this version, such as for a content with a float; [`Refusal::TooLarge`];
-    /// [`Refusal::Host`].
+    /// [`Refusal::Format`]: it is no event of this version, such as for a content with a float;
+    /// [`Refusal::TooLarge`]; [`Refusal::Host`].
     pub fn sign_by_host(
         version: RoomVersion,
         event: &str,
@@ -56,9 +57,10 @@ impl LocalEvent<ByHost> {
         Ok(Self { signed, version, kind: ByHost })
     }
 
-    /// Takes the verdict of the policy server and returns the event, which is to be appended to the room and sent to every
-    /// server with a joined user. The host vouches for it that the current state allows the event: no rule is looked at here.
-    /// Of `state` the entry of [`PolicyServer::reads`] is read.
+    /// Takes the verdict of the policy server and returns the event, which is to be appended to the
+    /// room and sent to every server with a joined user. The host vouches for it that the current
+    /// state allows the event: no rule is looked at here. Of `state` the entry of
+    /// [`PolicyServer::reads`] is read.
     ///
     /// # Errors
     ///
@@ -146,7 +148,8 @@ pub(super) fn formatted(version: RoomVersion, event: &SignedEvent) -> Result<For
     Ok(Pdu::parse(event.text())?.check_format(version)?)
 }
 
-/// An event of this server, authorized by the current state once more and with the signature of the policy server.
+/// An event of this server, authorized by the current state once more and with the signature of the
+/// policy server.
 pub(super) fn passed(
     version: RoomVersion,
     signed: SignedEvent,
@@ -157,8 +160,8 @@ pub(super) fn passed(
     with_policy(version, signed, state, policy)
 }
 
-/// An event of this server with the signature of the policy server. With that it may be too large, and every other server would
-/// drop it.
+/// An event of this server with the signature of the policy server. With that it may be too large,
+/// and every other server would drop it.
 fn with_policy(
     version: RoomVersion,
     signed: SignedEvent,

@@ -29,8 +29,9 @@ pub enum Expected<'a> {
     /// A leave from a room of one of these versions; of the only one, if there is one. It takes back a knock, or declines an
     /// invite.
     Leave(&'a [RoomVersion]),
-    /// A join of a room of one of these versions, which the request has offered; of version 1 if the answer names none. A
-    /// template that names an authorizing user (a restricted join) is [unwanted](BadTemplate::Unwanted).
+    /// A join of a room of one of these versions, which the request has offered; of version 1 if
+    /// the answer names none. A template that names an authorizing user (a restricted join) is
+    /// [unwanted](BadTemplate::Unwanted).
     Join(&'a [RoomVersion]),
 }
 
@@ -62,7 +63,8 @@ pub enum BadTemplate {
     /// The event is of another room, user, type or membership.
     #[error("another `{0}` than was asked for")]
     Other(&'static str),
-    /// The content has something that a knock, a leave or an unrestricted join never has: it would be signed with it.
+    /// The content has something that a knock, a leave or an unrestricted join never has: it would
+    /// be signed with it.
     #[error("a `{0}` in the content")]
     Unwanted(&'static str),
     /// Too few or too many events are named.

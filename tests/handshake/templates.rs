@@ -351,7 +351,8 @@ fn alphabets_of_event_ids() {
     }
 }
 
-/// The same template with `membership` `join`, and everything that is wrong with it beside: a join is read as strictly as a knock.
+/// The same template with `membership` `join`, and everything that is wrong with it beside: a join
+/// is read as strictly as a knock.
 #[test]
 fn hostile_templates_of_joins() {
     let mut federation = Federation::new(RoomVersion::V10, "knock");

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use allocation_counter::{AllocationInfo, measure};
 
-/// What the work gives; it may hold and make so much, in bytes and in allocations, and not more. The
-/// time is printed for whoever reads.
+/// What the work gives; it may hold and make so much, in bytes and in allocations, and not more.
+/// The time is printed for whoever reads.
 #[expect(clippy::expect_used, reason = "a test that cannot be set up fails")]
 pub(crate) fn within<T>(what: &str, bytes: u64, count: u64, work: impl FnOnce() -> T) -> T {
     let mut result = None;

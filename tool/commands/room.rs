@@ -108,8 +108,7 @@ pub(crate) fn knockable(line: &Line<'_>) -> Answer {
 /// `visible`: whether a user may see an event.
 ///
 /// A visibility that is not understood counts as in an event, and null as none that is set. A
-/// membership of null is that of a user
-/// without a member event.
+/// membership of null is that of a user without a member event.
 pub(crate) fn visible(line: &Line<'_>) -> Answer {
     let visibility = |value: &RawValue| HistoryVisibility::of_content(&format!(r#"{{"history_visibility":{value}}}"#));
     let visibility_after = line.get("visibility_after").filter(|value| value.get() != "null");

@@ -117,14 +117,14 @@ impl Report<'_, '_> {
 
         let server = self.user.server_name();
         let acl = self.room.event(EventType::ServerAcl, "");
-        let acl = acl.map(|acl| (ServerAcl::read(acl.content()), ServerAcl::read(acl.content()).denials(server)));
+        let acl = acl.map(|acl| ServerAcl::read(acl.content())).map(|acl| (acl.denials(server), acl));
         let acl = match acl {
             None => "none: every server may take part".to_owned(),
-            Some((acl, denials)) if denials.is_empty() => {
+            Some((denials, acl)) if denials.is_empty() => {
                 let entry = acl.allow_entry(server).unwrap_or_default();
                 format!("allows {server} by the entry `{}` of `allow`", shown(&entry))
             }
-            Some((_, denials)) => {
+            Some((denials, _)) => {
                 format!("denies {server}: {}", named(denials.iter().map(ToString::to_string)))
             }
         };

@@ -21,7 +21,8 @@ use crate::{client, server};
 
 /// The longest body that is read, in bytes: 50 events with room around them, or an invite with its state.
 const MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
-/// Bodies longer than this, in KiB, share [`ALL_LONG_BODIES`]. A knock and an event of any size are shorter.
+/// Bodies longer than this, in KiB, share [`ALL_LONG_BODIES`]. A knock and an event of any size are
+/// shorter.
 const SHORT_BODY: u32 = 128;
 /// How much all longer bodies may take together until their requests are answered, in KiB.
 pub const ALL_LONG_BODIES: usize = 64 * 1024;

@@ -123,10 +123,7 @@ impl Host {
     /// Whether the user is joined to the room, as far as this server can tell.
     async fn membership_of(&self, user: UserId<'_>, room_id: RoomId<'_>) -> Result<RoomMembership, StoreError> {
         match self.store.room(room_id).await?.filter(|room| room.residence == Residence::Joined) {
-            Some(room) => {
-                let member = self.store.state_event(&room, At::Now, EventType::Member, user.as_str()).await?;
-                Ok(member.and_then(|member| member.member_facts().membership()).into())
-            }
+            Some(room) => Ok(self.store.membership(&room, user).await?.into()),
             None if self.is_own(user) => Ok(RoomMembership::NotJoined),
             None => Ok(RoomMembership::NotKnown),
         }

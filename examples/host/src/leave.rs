@@ -52,7 +52,8 @@ impl Host {
         self.retracting(task, machine).await
     }
 
-    /// Ends an invite or a knock in a room that all users of this server have left: nobody is left to ask.
+    /// Ends an invite or a knock in a room that all users of this server have left: nobody is left
+    /// to ask.
     async fn leave_empty_room(&self, user: UserId<'_>, room_id: RoomId<'_>) -> Result<(), ErrorResponse> {
         let rooms = self.store.rooms_of(user).await?;
         let waits = |membership: &str| matches!(membership, "invite" | "knock");
@@ -75,7 +76,8 @@ impl Host {
     }
 }
 
-/// Returns the leave that a client is shown where no room has one. Its ID cannot be that of an event.
+/// Returns the leave that a client is shown where no room has one. Its ID cannot be that of an
+/// event.
 fn local_leave(user: &str) -> Result<Outside, StoreError> {
     let event = json!({ "type": "m.room.member", "state_key": user, "sender": user, "origin_server_ts": now(),
         "content": { "membership": "leave" } });

@@ -4,12 +4,12 @@
 //! Read it in this order: [`knock`] (a user of this server knocks on a room of another),
 //! [`resident`] (users of other servers knock on a room of this one), [`answer`] (a member accepts,
 //! declines or bans), [`invite`] (another server accepts), [`receive`] (events of other servers).
-//! In each, a step of the library says which entries of the room's state it reads, [`store`] fetches
-//! them, and the next step takes what was fetched.
+//! In each, a step of the library says which entries of the room's state it reads, [`store`]
+//! fetches them, and the next step takes what was fetched.
 //!
 //! The rest is what every homeserver has: [`http`] and the two tables of endpoints ([`client`],
-//! [`server`]), [`peers`] (requests to other servers, their keys), [`room`] (making rooms and events),
-//! [`join`], [`sync`].
+//! [`server`]), [`peers`] (requests to other servers, their keys), [`room`] (making rooms and
+//! events), [`join`], [`sync`].
 
 mod answer;
 mod client;

@@ -1,6 +1,6 @@
-//! Bad input to a real process: command lines, databases, ports and disks with which it cannot start
-//! or go on, and requests of other servers whose `Authorization` header is malformed. What it says,
-//! how it exits, and that nothing is lost.
+//! Bad input to a real process: command lines, databases, ports and disks with which it cannot
+//! start or go on, and requests of other servers whose `Authorization` header is malformed. What it
+//! says, how it exits, and that nothing is lost.
 
 #![expect(
     clippy::unwrap_used,

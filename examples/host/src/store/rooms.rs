@@ -263,8 +263,9 @@ impl Store {
         Ok(last)
     }
 
-    /// Returns events that nothing comes after yet, with their depths: the ten deepest, and ten others from a random
-    /// place, so that of events made at the same time each brings other branches together.
+    /// Returns events that nothing comes after yet, with their depths: the ten deepest, and ten
+    /// others from a random place, so that of events made at the same time each brings other
+    /// branches together.
     pub async fn extremities(&self, room: &Room) -> Result<Vec<(OwnedEventId, u64)>, StoreError> {
         let mut random = [0; 3];
         getrandom::fill(&mut random).map_err(StoreError::Random)?;
